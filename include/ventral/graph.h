@@ -16,16 +16,16 @@ typedef struct vt_graph vt_graph;
 typedef int vt_node;
 #define VT_NO_NODE (-1)
 
-/* Names of parameters: LAYER.kernel, .bias, .gamma, .beta, .moving_mean, .moving_variance as Keras has
- * them, or LAYER.weight, .bias, .running_mean, .running_var as PyTorch has. */
+/* Names of parameters: LAYER.kernel, .bias, .gamma, .beta, .moving_mean, .moving_variance as Keras
+ * has them, or LAYER.weight, .bias, .running_mean, .running_var as PyTorch has. */
 typedef enum vt_naming { VT_NAMES_KERAS, VT_NAMES_TORCH } vt_naming;
 
 /* dtype: VT_F32, or VT_F64 for gradient checks (reference backend only). */
 vt_status vt_graph_new(vt_graph **out, vt_dtype dtype, vt_naming naming);
 void vt_graph_free(vt_graph *graph);
 
-/* Allocates parameters (one block) and gradients (another) and initialises them from `seed`; no layer
- * can be added after. Fails with the first mistake made while building. */
+/* Allocates parameters (one block) and gradients (another) and initialises them from `seed`; no
+ * layer can be added after. Fails with the first mistake made while building. */
 vt_status vt_graph_finish(vt_graph *graph, uint64_t seed);
 
 /* ---- layers ---- */
@@ -53,7 +53,8 @@ typedef struct vt_linear_options {
 
 /* y = gamma (x - mean) / sqrt(variance + epsilon) + beta over all but the last dimension. Running
  * statistics move by `momentum` (PyTorch's sense: 0.1 there, 0.01 for Keras's 0.99); the running
- * variance is the batch's biased one (Keras) or, with `unbiased`, n / (n - 1) times it (PyTorch). */
+ * variance is the batch's biased one (Keras) or, with `unbiased`, n / (n - 1) times it (PyTorch).
+ */
 typedef struct vt_batch_norm_options {
     const char *name;
     double epsilon, momentum;
@@ -96,10 +97,11 @@ vt_node vt_cross_entropy(vt_graph *graph, vt_node x, vt_node target, const char 
 
 typedef struct vt_param {
     const char *name;
-    vt_tensor value;    /* kernels OHWI; linear kernels (units, features) */
-    vt_tensor gradient; /* same sizes; accumulated by training plans. Buffers have none (data NULL) */
-    bool trainable;     /* false: a frozen parameter, or running statistics */
-    bool is_buffer;     /* running statistics */
+    vt_tensor value; /* kernels OHWI; linear kernels (units, features) */
+    vt_tensor
+        gradient;   /* same sizes; accumulated by training plans. Buffers have none (data NULL) */
+    bool trainable; /* false: a frozen parameter, or running statistics */
+    bool is_buffer; /* running statistics */
 } vt_param;
 
 int vt_graph_node_count(const vt_graph *graph);
@@ -138,14 +140,15 @@ void vt_workspace_free(vt_workspace *workspace);
 typedef struct vt_plan_options {
     int64_t batch;
     bool training; /* batch statistics, dropout active */
-    bool backward; /* gradients of the outputs with respect to trainable parameters and `gradients` */
+    bool backward; /* gradients of the outputs with respect to trainable parameters and `gradients`
+                    */
     const vt_node *outputs; /* what is wanted; only what these need is planned */
     int output_count;
     const vt_node *gradients; /* nodes whose gradients are wanted too, such as the input */
     int gradient_count;
     vt_backend_kind backend;
-    bool bf16;     /* bfloat16 products with float32 sums, where the processor has them */
-    uint64_t seed; /* of dropout */
+    bool bf16;               /* bfloat16 products with float32 sums, where the processor has them */
+    uint64_t seed;           /* of dropout */
     vt_workspace *workspace; /* NULL: the plan's own */
 } vt_plan_options;
 
@@ -153,10 +156,10 @@ typedef struct vt_plan_options {
 vt_status vt_plan_new(vt_plan **out, vt_graph *graph, const vt_plan_options *options);
 void vt_plan_free(vt_plan *plan);
 
-/* Tensors with the batch in front, borrowed, valid as long as the plan: inputs to fill before a run;
- * outputs to read after it; seeds, the gradients at the outputs, to fill before vt_plan_backward (a
- * loss's is 1 from the start, others' are 0); gradients of the nodes in options.gradients. NULL when
- * the plan does not hold it. */
+/* Tensors with the batch in front, borrowed, valid as long as the plan: inputs to fill before a
+ * run; outputs to read after it; seeds, the gradients at the outputs, to fill before
+ * vt_plan_backward (a loss's is 1 from the start, others' are 0); gradients of the nodes in
+ * options.gradients. NULL when the plan does not hold it. */
 vt_tensor *vt_plan_input(vt_plan *plan, vt_node node);
 const vt_tensor *vt_plan_output(const vt_plan *plan, vt_node node);
 vt_tensor *vt_plan_seed(vt_plan *plan, vt_node node);
