@@ -47,4 +47,27 @@ static inline bool vt_conv2d_windows(vt_window w[2], const vt_conv2d_options *o,
     return true;
 }
 
+/* Both dimensions of a pooling whose input is (height, width, channels). */
+static inline bool vt_pool_windows(vt_window w[2], const vt_pool_options *o, const int64_t *in_size)
+{
+    for (int i = 0; i < 2; i++) {
+        w[i] = (vt_window){.in = in_size[i],
+                           .kernel = o->kernel[i],
+                           .stride = o->stride[i] ? o->stride[i] : o->kernel[i],
+                           .before = o->pad[2 * i],
+                           .after = o->pad[2 * i + 1]};
+        if (!vt_window_resolve(&w[i], o->padding)) return false;
+    }
+    return true;
+}
+
+/* Kernel positions [first, last) that fall inside the input for output `out`. */
+static inline void vt_window_taps(const vt_window *w, int64_t out, int64_t *first, int64_t *last)
+{
+    int64_t start = out * w->stride - w->before, left = w->in - start;
+    *first = start < 0 ? (-start + w->dilation - 1) / w->dilation : 0;
+    *last = left > 0 ? (left + w->dilation - 1) / w->dilation : 0;
+    if (*last > w->kernel) *last = w->kernel;
+}
+
 #endif
