@@ -1,0 +1,168 @@
+/* Separable resampling with a triangle filter, for images of 8 bits.
+ *
+ * An output pixel at x is a weighted mean of the input around c = (x + 1/2) s, with s = input size
+ * / output size and weights t((i + 1/2 - c) / max(s, 1)), t(u) = max(0, 1 - |u|): linear
+ * interpolation when enlarging, an antialiasing filter when reducing. Weights are normalized in
+ * double and rounded to 22 bits, rows are resampled before columns and rounded to 8 bits between,
+ * as Pillow does (Image.resize with BILINEAR, without a box): results equal Pillow's bit for bit up
+ * to its version 12; version 13 takes columns before rows for some sizes and rounds differently by
+ * one grey level there. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "io/image.h"
+
+enum { WEIGHT_BITS = 32 - 8 - 2 };
+
+/* Output i is the sum over k < count[i] of weight[i * stride + k] times input first[i] + k. */
+struct filter {
+    int *first, *count;
+    int32_t *weight;
+    size_t stride;
+};
+
+static void filter_free(struct filter *filter)
+{
+    free(filter->first);
+    free(filter->count);
+    free(filter->weight);
+}
+
+static vt_status filter_new(struct filter *out, int input, int output)
+{
+    double scale = (double)input / output;
+    double support = scale > 1 ? scale : 1; /* half the width of the triangle */
+    struct filter filter = {.stride = (size_t)ceil(support) * 2 + 1};
+    double *exact = vt_alloc(filter.stride, sizeof *exact);
+    filter.first = vt_alloc((size_t)output, sizeof *filter.first);
+    filter.count = vt_alloc((size_t)output, sizeof *filter.count);
+    filter.weight = vt_alloc((size_t)output * filter.stride, sizeof *filter.weight);
+    if (!exact || !filter.first || !filter.count || !filter.weight) {
+        free(exact);
+        filter_free(&filter);
+        return VT_ENOMEM;
+    }
+    for (int i = 0; i < output; i++) {
+        double center = (i + 0.5) * scale, inverse = 1.0 / support, sum = 0;
+        int first = (int)(center - support + 0.5), end = (int)(center + support + 0.5);
+        if (first < 0) first = 0;
+        if (end > input) end = input;
+        for (int k = 0; k < end - first; k++) {
+            double distance = fabs((k + first - center + 0.5) * inverse);
+            exact[k] = distance < 1 ? 1 - distance : 0;
+            sum += exact[k];
+        }
+        for (int k = 0; k < end - first; k++) /* the sum is never 0: the centre lies inside */
+            filter.weight[(size_t)i * filter.stride + (size_t)k] =
+                (int32_t)(0.5 + exact[k] / sum * (1 << WEIGHT_BITS));
+        filter.first[i] = first;
+        filter.count[i] = end - first;
+    }
+    free(exact);
+    *out = filter;
+    return VT_OK;
+}
+
+static inline uint8_t rounded(int32_t sum)
+{
+    int32_t value = sum >> WEIGHT_BITS;
+    return (uint8_t)(value > 255 ? 255 : value);
+}
+
+static void resample_rows(vt_image *out, const vt_image *in, const struct filter *filter)
+{
+    for (int y = 0; y < out->height; y++) {
+        const uint8_t *row = in->pixels + (size_t)y * (size_t)in->width * 3;
+        uint8_t *to = out->pixels + (size_t)y * (size_t)out->width * 3;
+        for (int x = 0; x < out->width; x++, to += 3) {
+            const int32_t *weight = filter->weight + (size_t)x * filter->stride;
+            const uint8_t *from = row + 3 * (size_t)filter->first[x];
+            int32_t sum[3] = {1 << (WEIGHT_BITS - 1), 1 << (WEIGHT_BITS - 1),
+                              1 << (WEIGHT_BITS - 1)};
+            for (int k = 0; k < filter->count[x]; k++, from += 3)
+                for (int c = 0; c < 3; c++)
+                    sum[c] += from[c] * weight[k];
+            for (int c = 0; c < 3; c++)
+                to[c] = rounded(sum[c]);
+        }
+    }
+}
+
+/* `sums` has one place for each byte of a row. */
+static void resample_columns(vt_image *out, const vt_image *in, const struct filter *filter,
+                             int32_t *sums)
+{
+    size_t row_bytes = (size_t)in->width * 3;
+    for (int y = 0; y < out->height; y++) {
+        uint8_t *to = out->pixels + (size_t)y * row_bytes;
+        for (size_t i = 0; i < row_bytes; i++)
+            sums[i] = 1 << (WEIGHT_BITS - 1);
+        for (int k = 0; k < filter->count[y]; k++) {
+            int32_t weight = filter->weight[(size_t)y * filter->stride + (size_t)k];
+            const uint8_t *from = in->pixels + (size_t)(filter->first[y] + k) * row_bytes;
+            for (size_t i = 0; i < row_bytes; i++)
+                sums[i] += from[i] * weight;
+        }
+        for (size_t i = 0; i < row_bytes; i++)
+            to[i] = rounded(sums[i]);
+    }
+}
+
+static vt_status resize_rows(vt_image *out, const vt_image *image, int width)
+{
+    struct filter filter;
+    vt_image resized;
+    VT_TRY(vt_image_new(&resized, image->height, width, "resized image"));
+    vt_status status = filter_new(&filter, image->width, width);
+    if (status != VT_OK) {
+        vt_image_free(&resized);
+        return status;
+    }
+    resample_rows(&resized, image, &filter);
+    filter_free(&filter);
+    *out = resized;
+    return VT_OK;
+}
+
+static vt_status resize_columns(vt_image *out, const vt_image *image, int height)
+{
+    struct filter filter = {0};
+    vt_image resized;
+    vt_status status = VT_OK;
+    VT_TRY(vt_image_new(&resized, height, image->width, "resized image"));
+    int32_t *sums = vt_alloc((size_t)image->width * 3, sizeof *sums);
+    if (!sums) status = VT_ENOMEM;
+    if (status == VT_OK) status = filter_new(&filter, image->height, height);
+    if (status == VT_OK) {
+        resample_columns(&resized, image, &filter, sums);
+        *out = resized;
+    } else {
+        vt_image_free(&resized);
+    }
+    filter_free(&filter);
+    free(sums);
+    return status;
+}
+
+vt_status vt_image_resize(vt_image *out, const vt_image *image, int height, int width)
+{
+    VT_TRY(vt_image_check(image));
+    if (height < 1 || width < 1 || height > VT_IMAGE_MAX_PIXELS / width)
+        return vt_error(VT_EINVAL, "an image cannot be resized to %d x %d pixels", width, height);
+    if (width == image->width && height == image->height) {
+        vt_image copy;
+        VT_TRY(vt_image_new(&copy, height, width, "resized image"));
+        memcpy(copy.pixels, image->pixels, (size_t)height * (size_t)width * 3);
+        *out = copy;
+        return VT_OK;
+    }
+    if (width == image->width) return resize_columns(out, image, height);
+    if (height == image->height) return resize_rows(out, image, width);
+    vt_image rows;
+    VT_TRY(resize_rows(&rows, image, width));
+    vt_status status = resize_columns(out, &rows, height);
+    vt_image_free(&rows);
+    return status;
+}
