@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""Writes the seed inputs of the fuzz targets into corpus/FORMAT, next to this script.
+
+A format is a function that yields (name, bytes): valid, truncated and hostile inputs, a few hundred
+bytes each. Usage: make_corpus.py [FORMAT...], by default all. Python's standard library only.
+"""
+import io
+import json
+import pathlib
+import struct
+import sys
+import zipfile
+
+FORMATS = {}
+
+
+def corpus(function):
+    FORMATS[function.__name__] = function
+    return function
+
+
+def npy_raw(header, data=b"", version=1):
+    length = struct.pack("<H" if version == 1 else "<I", len(header) + 1)
+    return b"\x93NUMPY" + bytes([version, 0]) + length + header.encode() + b"\n" + data
+
+
+def npy_bytes(descr, shape, data=b"", version=1, fortran=False):
+    header = f"{{'descr': {descr!r}, 'fortran_order': {fortran}, 'shape': {shape!r}, }}"
+    return npy_raw(header, data, version)
+
+
+@corpus
+def npy():
+    numbers = struct.pack("<6f", *range(6))
+    valid = npy_bytes("<f4", (2, 3), numbers)
+    yield "float32", valid
+    yield "fortran", npy_bytes("<f4", (2, 3), numbers, fortran=True)
+    yield "big_endian", npy_bytes(">i8", (2,), struct.pack(">2q", -1, 2))
+    yield "version2", npy_bytes("<f2", (4,), bytes(8), version=2)
+    yield "version3", npy_bytes("|b1", (3,), b"\0\1\2", version=3)
+    yield "scalar", npy_bytes("<f8", (), struct.pack("<d", 0.5))
+    yield "empty", npy_bytes("<u2", (3, 0, 2))
+    yield "six_dims", npy_bytes("|u1", (1, 2, 1, 2, 1, 2), bytes(8), fortran=True)
+    yield "python2", npy_raw("{'shape': (2L,), 'fortran_order': False, 'descr': '<u4'}", bytes(8))
+    yield "truncated_data", valid[:-1]
+    yield "truncated_header", valid[:40]
+    yield "magic_only", valid[:6]
+    yield "trailing", valid + b"x"
+    yield "huge_shape", npy_bytes("<f8", (2**62, 2**62))
+    yield "overflow_with_zero", npy_bytes("<f8", (0, 2**63 - 1, 2**63 - 1))
+    yield "huge_number", npy_bytes("<f8", (2**70,))
+    yield "negative", npy_bytes("<f8", (-1,))
+    yield "seven_dims", npy_bytes("|u1", (1,) * 7, b"x")
+    yield "object", npy_bytes("|O", (1,), b"\x80\x04K\x01.")
+    yield "record", npy_bytes([("a", "<f4"), ("b", "<i4")], (1,), bytes(8))
+    yield "text", npy_bytes("<U2", (2,), "abcd".encode("utf-32-le"))
+    yield "complex", npy_bytes("<c16", (1,), bytes(16))
+    yield "huge_header", b"\x93NUMPY\2\0\xff\xff\xff\xff{"
+    yield "nested", npy_bytes("<f4", ((((),),),))
+
+
+def zip_bytes(members, method=zipfile.ZIP_STORED):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, data in members:
+            info = zipfile.ZipInfo(name)  # dated 1980-01-01
+            info.compress_type = method
+            archive.writestr(info, data)
+    return out.getvalue()
+
+
+def spoil(data, signature, offset, value):
+    """Overwrites `value` at `offset` from the last place where a zip record's signature stands."""
+    at = data.rindex(signature) + offset
+    return data[:at] + value + data[at + len(value):]
+
+
+CENTRAL, END = b"PK\1\2", b"PK\5\6"
+
+
+@corpus
+def zip():
+    members = [("folder/", b""), ("folder/a.txt", b"hello"), ("\u00e9.bin", bytes(range(64)))]
+    stored = zip_bytes(members)
+    deflated = zip_bytes([("zeros", bytes(5000)), ("a", b"abcabcabc")], zipfile.ZIP_DEFLATED)
+    yield "stored", stored
+    yield "deflated", deflated
+    yield "no_entries", zip_bytes([])
+    yield "bzip2", zip_bytes([("a", b"abc")], zipfile.ZIP_BZIP2)
+    yield "lzma", zip_bytes([("a", b"abc")], zipfile.ZIP_LZMA)
+    yield "duplicate", stored.replace(b"folder/a.txt", b"folder/b.txt", 1)
+    yield "truncated", stored[:-5]
+    yield "no_directory", stored[: stored.index(CENTRAL)]
+    yield "wrong_crc", spoil(stored, CENTRAL, 16, b"\1\2\3\4")
+    yield "encrypted", spoil(stored, CENTRAL, 8, b"\1\0")
+    yield "absurd_size", spoil(deflated, CENTRAL, 24, b"\xf0\xff\xff\xff")
+    yield "zip64_size", spoil(deflated, CENTRAL, 24, b"\xff\xff\xff\xff")
+    yield "beyond_archive", spoil(stored, CENTRAL, 20, b"\xf0\xff\xff\x7f")
+    yield "wrong_offset", spoil(stored, CENTRAL, 42, b"\xff\xff\xff\x7f")
+    yield "many_entries", spoil(stored, END, 8, b"\xfe\xff\xfe\xff")
+    yield "directory_offset", spoil(stored, END, 16, b"\xff\xff\xff\x7f")
+    yield "wrong_method", spoil(stored, CENTRAL, 10, b"\x08\0")
+    yield "bad_deflate", deflated[:40] + b"\xff" * 4 + deflated[44:]
+    at = stored.index(CENTRAL)
+    entry = stored[stored.rindex(CENTRAL): stored.rindex(END)]
+    directory = entry * 8  # eight names for one stretch of data
+    yield "bomb", (stored[:at] + directory
+                   + struct.pack("<4s4H2IH", END, 0, 0, 8, 8, len(directory), at, 0))
+
+
+@corpus
+def npz():
+    floats = npy_bytes("<f4", (2, 3), struct.pack("<6f", *range(6)))
+    text = npy_bytes("<U2", (2,), "ab\u00e9\0".encode("utf-32-le"))
+    valid = zip_bytes([("x.npy", floats), ("names.npy", text)])
+    yield "stored", valid
+    yield "deflated", zip_bytes([("x.npy", floats), ("s.npy", npy_bytes("|S3", (), b"abc"))],
+                                zipfile.ZIP_DEFLATED)
+    yield "no_members", zip_bytes([])
+    yield "truncated", valid[:-30]
+    yield "surrogate", zip_bytes([("t.npy", npy_bytes("<U1", (), b"\0\xd8\0\0"))])
+    yield "zero_width", zip_bytes([("t.npy", npy_bytes("<U0", (10**12,)))])
+    yield "huge_width", zip_bytes([("t.npy", npy_bytes("<U1073741824", (1,)))])
+    yield "object", zip_bytes([("o.npy", npy_bytes("|O", (1,), b"\x80\x04K\x01."))])
+    yield "not_npy", zip_bytes([("x.txt", b"hello")])
+    yield "empty_member", zip_bytes([("x.npy", b"")])
+    yield "long_name", zip_bytes([("n" * 140 + ".npy", floats)])
+    yield "duplicate", zip_bytes([("x.npy", text), ("y.npy", text)]).replace(b"y.npy", b"x.npy")
+
+
+def safetensors_bytes(header, data=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def entry(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+@corpus
+def safetensors():
+    x = entry("F32", [2, 1], 0, 8)
+    valid = safetensors_bytes({"x": x, "__metadata__": {"k": "v\u20ac"},
+                               "y": entry("BF16", [2], 8, 12), "z": entry("BOOL", [], 12, 13)},
+                              bytes(12) + b"\2")
+    yield "valid", valid
+    yield "no_tensors", safetensors_bytes({})
+    yield "padded", safetensors_bytes(b'{"x":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}    ')
+    yield "truncated_header", valid[:30]
+    yield "truncated_data", valid[:-1]
+    yield "trailing", valid + b"x"
+    yield "length_only", valid[:8]
+    yield "huge_length", b"\xff" * 8 + b"{}"
+    yield "overlap", safetensors_bytes({"x": x, "y": entry("U8", [2], 7, 9)}, bytes(9))
+    yield "gap", safetensors_bytes({"x": x, "y": entry("U8", [2], 9, 11)}, bytes(11))
+    yield "reversed", safetensors_bytes({"x": entry("F32", [2], 8, 0)}, bytes(8))
+    yield "negative", safetensors_bytes({"x": entry("F32", [-2], 0, -8)}, bytes(8))
+    yield "huge_shape", safetensors_bytes({"x": entry("F32", [2**62, 2**62], 0, 0)})
+    yield "huge_number", safetensors_bytes({"x": entry("F32", [2**70], 0, 8)}, bytes(8))
+    yield "huge_offset", safetensors_bytes({"x": entry("U8", [8], 0, 2**63 - 1)}, bytes(8))
+    yield "seven_dims", safetensors_bytes({"x": entry("U8", [1] * 7, 0, 1)}, b"x")
+    yield "float8", safetensors_bytes({"x": entry("F8_E5M2", [1], 0, 1)}, b"x")
+    yield "duplicate", safetensors_bytes(b'{"x":%s,"x":%s}' % ((json.dumps(x).encode(),) * 2),
+                                         bytes(8))
+    yield "no_string", safetensors_bytes({"__metadata__": {"k": 1}})
+    yield "wrong_types", safetensors_bytes({"x": {"dtype": 1, "shape": {}, "data_offsets": "a"}})
+    yield "deep", safetensors_bytes(b'{"x":' + b"[" * 300)
+    yield "not_utf8", safetensors_bytes(b'{"\xff":1}')
+    yield "nul_name", safetensors_bytes(b'{"a\\u0000b":1}')
+
+
+def main(names):
+    for name in names or FORMATS:
+        folder = pathlib.Path(__file__).parent / "corpus" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for seed, data in FORMATS[name]():
+            (folder / seed).write_bytes(data)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
