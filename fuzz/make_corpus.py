@@ -114,6 +114,11 @@ def npz():
     text = npy_bytes("<U2", (2,), "ab\u00e9\0".encode("utf-32-le"))
     valid = zip_bytes([("x.npy", floats), ("names.npy", text)])
     yield "stored", valid
+    yield "member_ucs4", text
+    yield "member_bytes", npy_bytes("|S3", (3,), b"a\0\0bcdef\n")
+    planes = "\u00e9\u20ac\U0001d11e".encode("utf-32-be")
+    yield "member_planes", npy_bytes(">U4", (), planes + bytes(4))
+    yield "member_floats", floats
     yield "deflated", zip_bytes([("x.npy", floats), ("s.npy", npy_bytes("|S3", (), b"abc"))],
                                 zipfile.ZIP_DEFLATED)
     yield "no_members", zip_bytes([])

@@ -185,6 +185,9 @@ static void test_wrong_headers(void **state)
         {"{'descr': '<f', 'fortran_order': False, 'shape': ()}", VT_EFORMAT, "dtype"},
         {"{'descr': '<f99999999999999999999', 'fortran_order': False, 'shape': ()}", VT_EFORMAT,
          "dtype"},
+        {"{'descr': '<f4L', 'fortran_order': False, 'shape': ()}", VT_EFORMAT, "dtype"},
+        {"{'descr': '<f 4', 'fortran_order': False, 'shape': ()}", VT_EFORMAT, "dtype"},
+        {"{'descr': '4', 'fortran_order': False, 'shape': ()}", VT_EFORMAT, "dtype"},
         {"{'descr': 4, 'fortran_order': False, 'shape': ()}", VT_EFORMAT, "dtype"},
         {"{'descr': '<f4, 'fortran_order': False, 'shape': ()}", VT_EFORMAT, "dtype"},
     };

@@ -43,12 +43,30 @@ static size_t make_archive(unsigned char out[256])
     return (size_t)(end + END - out);
 }
 
+/* Reads the first entry from memory, after making sure that a file of the same bytes is judged
+ * alike. */
 static vt_status read_first(const void *bytes, size_t size, void **data, size_t *data_size)
 {
+    char folder[4096], path[4200];
     vt_zip *zip;
-    VT_TRY(vt_zip_open_memory(&zip, bytes, size, "memory.zip"));
-    vt_status status = vt_zip_read(zip, 0, data, data_size);
-    vt_zip_close(zip);
+    void *same;
+    size_t same_size;
+    new_folder(folder);
+    snprintf(path, sizeof path, "%s/a.zip", folder);
+    assert_ok(vt_file_write(path, bytes, size));
+    vt_status from_file = vt_zip_open(&zip, path);
+    if (from_file == VT_OK) {
+        from_file = vt_zip_read(zip, 0, &same, &same_size);
+        vt_zip_close(zip);
+    }
+    if (from_file == VT_OK) free(same);
+    remove_folder(folder);
+    vt_status status = vt_zip_open_memory(&zip, bytes, size, "memory.zip");
+    if (status == VT_OK) {
+        status = vt_zip_read(zip, 0, data, data_size);
+        vt_zip_close(zip);
+    }
+    assert_int_equal(from_file, status);
     return status;
 }
 
@@ -120,6 +138,20 @@ static void test_lies(void **state)
     put(bytes + C + 24, 4, 0x7fffffff);
     assert_status(VT_EFORMAT, read_first(bytes, used, &data, &size));
     assert_message("cannot be");
+}
+
+/* What a hostile name does to the message: it stays one line without escape sequences. */
+static void test_name_in_message(void **state)
+{
+    (void)state;
+    unsigned char bytes[256];
+    void *data;
+    size_t used = make_archive(bytes), size;
+    bytes[LOCAL] = bytes[LOCAL + 6 + CENTRAL] = '\n';
+    bytes[LOCAL + 1] = 'H';
+    assert_status(VT_EFORMAT, read_first(bytes, used, &data, &size));
+    assert_message("CRC");
+    assert_null(strpbrk(vt_error_message(), "\n\x1b"));
 }
 
 /* Two central entries that share one local entry: how zip bombs multiply. */
@@ -327,6 +359,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_minimal),
         cmocka_unit_test(test_lies),
+        cmocka_unit_test(test_name_in_message),
         cmocka_unit_test(test_overlap),
         cmocka_unit_test(test_not_an_archive),
         cmocka_unit_test(test_write_and_read_from_threads),

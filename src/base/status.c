@@ -19,6 +19,8 @@ vt_status vt_error(vt_status code, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    for (char *p = text; *p; p++) /* names from hostile files: one line, no escape sequences */
+        if ((unsigned char)*p < ' ' || *p == 0x7f) *p = '?';
     memcpy(message, text, sizeof message);
     return code;
 }

@@ -66,19 +66,16 @@ static bool take_string(cursor *c, char *out, size_t size)
     return true;
 }
 
-static bool take_integer(cursor *c, int64_t *out)
+static bool take_digits(cursor *c, int64_t *out)
 {
     int64_t value = 0;
-    skip_spaces(c);
     const char *start = c->p;
     for (; c->p < c->end && *c->p >= '0' && *c->p <= '9'; c->p++)
         if (__builtin_mul_overflow(value, 10, &value) ||
             __builtin_add_overflow(value, *c->p - '0', &value))
             return false;
     *out = value;
-    if (c->p == start) return false;
-    if (c->p < c->end && *c->p == 'L') c->p++; /* Python 2 wrote 3L */
-    return true;
+    return c->p > start;
 }
 
 /* (), (3,), (3, 4), (3, 4,) */
@@ -89,8 +86,10 @@ static vt_status parse_shape(cursor *c, vt_npy_header *h)
     if (!take(c, '(')) return bad(c, "'shape' is no tuple");
     while (!take(c, ')')) {
         int64_t size;
-        if (!comma || !take_integer(c, &size))
+        skip_spaces(c);
+        if (!comma || !take_digits(c, &size))
             return bad(c, "'shape' is no tuple of sizes that can be addressed");
+        if (c->p < c->end && *c->p == 'L') c->p++; /* Python 2 wrote 3L */
         if (h->ndim == VT_MAX_DIMS)
             return vt_error(VT_EUNSUPPORTED, "%s: an array of more than %d dimensions", c->label,
                             VT_MAX_DIMS);
@@ -112,19 +111,17 @@ static vt_status parse_descr(cursor *c, vt_npy_header *h)
                         c->label);
     if (!take_string(c, text, sizeof text)) return bad(c, "'descr' is no dtype");
     const char *type = text + (*text && strchr("<>|=", *text) ? 1 : 0);
-    h->kind = *type;
-    h->swapped = *text == '>';
-    if (strcmp(type, "?") == 0) type = "?1", h->kind = 'b';
+    if (strcmp(type, "?") == 0) type = "b1";
     if (*type == 'O')
         return vt_error(VT_EUNSUPPORTED,
                         "%s: an array of Python objects (pickled); save numeric arrays instead",
                         c->label);
-    cursor digits = {type + (*type ? 1 : 0), text + strlen(text), c->label};
-    int64_t item = 0;
-    if (strcmp(type, "?1") == 0)
-        item = 1;
-    else if (!take_integer(&digits, &item) || digits.p != digits.end || item > 1 << 30)
+    int64_t item;
+    cursor digits = {.p = type + (*type ? 1 : 0), .end = type + strlen(type)};
+    if (!take_digits(&digits, &item) || digits.p != digits.end || item > 1 << 30)
         return bad(c, "'descr' is no dtype");
+    h->kind = *type;
+    h->swapped = *text == '>';
     bool text_kind = h->kind == 'U' || h->kind == 'S';
     h->item = (size_t)item * (h->kind == 'U' ? 4 : 1);
     if (!text_kind && vt_npy_dtype(h) == VT_DTYPE_COUNT)
