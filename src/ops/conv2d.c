@@ -29,7 +29,7 @@ static conv sizes(const vt_op_args *args)
 {
     const vt_conv2d_options *o = args->options;
     int groups = o->groups ? o->groups : 1;
-    vt_window w[2];
+    vt_window w[2] = {{0}}; /* they resolve: infer saw to that */
     vt_conv2d_windows(w, o, args->in[0].size + 1);
     conv c = {
         .rows = w[0],

@@ -21,7 +21,7 @@ typedef struct pool {
 
 static pool sizes(const vt_op_args *args)
 {
-    vt_window w[2];
+    vt_window w[2] = {{0}}; /* they resolve: infer saw to that */
     vt_pool_windows(w, args->options, args->in[0].size + 1);
     pool p = {w[0], w[1], args->batch, args->in[0].size[3], false};
     p.parallel =
