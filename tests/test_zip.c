@@ -265,6 +265,34 @@ static void test_write_and_read_from_threads(void **state)
     remove_folder(folder);
 }
 
+/* The best that deflate can do is not taken for a lie. */
+static void test_extreme_compression(void **state)
+{
+    (void)state;
+    enum { SIZE = 8 << 20 };
+    char folder[4096], path[4200], *zeros = calloc(1, SIZE);
+    vt_zip_writer *w;
+    vt_zip *zip;
+    void *archive, *data;
+    size_t archive_size, size;
+    new_folder(folder);
+    snprintf(path, sizeof path, "%s/a.zip", folder);
+    assert_ok(vt_zip_writer_new(&w, path));
+    assert_ok(vt_zip_writer_add(w, "zeros", zeros, SIZE, true));
+    assert_ok(vt_zip_writer_finish(w));
+    assert_ok(vt_file_read(&archive, &archive_size, path));
+    assert_true(archive_size < SIZE / 1000);
+    free(archive);
+    assert_ok(vt_zip_open(&zip, path));
+    assert_ok(vt_zip_read(zip, 0, &data, &size));
+    assert_int_equal(SIZE, size);
+    assert_memory_equal(zeros, data, SIZE);
+    vt_zip_close(zip);
+    free(data);
+    free(zeros);
+    remove_folder(folder);
+}
+
 static void test_writer_refusals(void **state)
 {
     (void)state;
@@ -363,6 +391,7 @@ int main(void)
         cmocka_unit_test(test_overlap),
         cmocka_unit_test(test_not_an_archive),
         cmocka_unit_test(test_write_and_read_from_threads),
+        cmocka_unit_test(test_extreme_compression),
         cmocka_unit_test(test_writer_refusals),
         cmocka_unit_test(test_allocation_failures),
         cmocka_unit_test(test_published_archive),
