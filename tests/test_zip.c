@@ -43,30 +43,31 @@ static size_t make_archive(unsigned char out[256])
     return (size_t)(end + END - out);
 }
 
-/* Reads the first entry from memory, after making sure that a file of the same bytes is judged
- * alike. */
 static vt_status read_first(const void *bytes, size_t size, void **data, size_t *data_size)
+{
+    vt_zip *zip;
+    VT_TRY(vt_zip_open_memory(&zip, bytes, size, "memory.zip"));
+    vt_status status = vt_zip_read(zip, 0, data, data_size);
+    vt_zip_close(zip);
+    return status;
+}
+
+static vt_status read_first_of_file(const void *bytes, size_t size)
 {
     char folder[4096], path[4200];
     vt_zip *zip;
-    void *same;
-    size_t same_size;
+    void *data;
+    size_t data_size;
     new_folder(folder);
     snprintf(path, sizeof path, "%s/a.zip", folder);
     assert_ok(vt_file_write(path, bytes, size));
-    vt_status from_file = vt_zip_open(&zip, path);
-    if (from_file == VT_OK) {
-        from_file = vt_zip_read(zip, 0, &same, &same_size);
-        vt_zip_close(zip);
-    }
-    if (from_file == VT_OK) free(same);
-    remove_folder(folder);
-    vt_status status = vt_zip_open_memory(&zip, bytes, size, "memory.zip");
+    vt_status status = vt_zip_open(&zip, path);
     if (status == VT_OK) {
-        status = vt_zip_read(zip, 0, data, data_size);
+        status = vt_zip_read(zip, 0, &data, &data_size);
         vt_zip_close(zip);
     }
-    assert_int_equal(from_file, status);
+    if (status == VT_OK) free(data);
+    remove_folder(folder);
     return status;
 }
 
@@ -124,6 +125,7 @@ static void test_lies(void **state)
         void *data = NULL;
         size_t used = make_archive(bytes), size;
         put(bytes + rows[i].at, rows[i].bytes, rows[i].value);
+        assert_status(rows[i].status, read_first_of_file(bytes, used));
         vt_status status = read_first(bytes, used, &data, &size);
         if (status == VT_OK) free(data);
         if (status != rows[i].status || !strstr(vt_error_message(), rows[i].message) ||
