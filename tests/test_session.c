@@ -112,6 +112,7 @@ static void test_folder_source(void **state)
     write_png(join(folder, "a.Jpg"), 4, 6, 1);
     write_png(join(folder, "b009.png"), 4, 6, 8);
     assert_int_equal(0, mkdir(join(folder, "c.png"), 0777));
+    assert_int_equal(0, mkfifo(join(folder, "d.png"), 0666));
     assert_ok(vt_image_source_open(&source, folder));
     assert_images(source, 4, (const char *[]){"a.Jpg", "b9.jpeg", "b009.png", "b010.png"},
                   (int[]){1, 9, 8, 10});
@@ -347,6 +348,8 @@ static void test_averages_from_raw(void **state)
     assert_ok(vt_session_open(&session, folder, NULL));
     assert_same_values(&averaged, vt_session_averaged(session));
     assert_null(vt_session_images(session));
+    assert_message("session 7: no images: there is no ");
+    assert_message("/images/images_7.zip");
     vt_session_close(session);
 
     for (int r = 0; r < REPEATS; r++) /* neuron 1, image 5 never shown */
@@ -399,6 +402,8 @@ static void test_plain_layout(void **state)
         vt_session_get_info(session, &info);
         assert_string_equal("day1", info.id);
         assert_true(info.has_averaged && info.has_images && !info.has_raw);
+        assert_null(vt_session_raw(session));
+        assert_message("session day1: no raw responses");
         assert_ok(vt_image_source_read(vt_session_images(session), 9, &image));
         assert_int_equal(9, image.pixels[0]);
         vt_image_free(&image);

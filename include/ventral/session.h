@@ -34,14 +34,15 @@ vt_status vt_session_open(vt_session **out, const char *root, const char *id);
 void vt_session_close(vt_session *session);
 void vt_session_get_info(const vt_session *session, vt_session_info *out);
 
-/* Borrowed until vt_session_close; NULL when the session has no images. */
+/* Borrowed until vt_session_close; NULL, with a message saying where they should be, when the
+ * session has no images. */
 vt_image_source *vt_session_images(vt_session *session);
 
 /* float64 (neurons, images), borrowed. Without a file of averages, the mean over the repeats that
  * are there. NULL, with a message, when some neuron has no repeat at all of some image: there is no
  * mean then, and the raw responses are what can be used. */
 const vt_tensor *vt_session_averaged(const vt_session *session);
-/* float64 (neurons, images, repeats), borrowed; NULL when there are none. */
+/* float64 (neurons, images, repeats), borrowed; NULL, with a message, when there are none. */
 const vt_tensor *vt_session_raw(const vt_session *session);
 
 /* The ids of the sessions with responses under `root`, sorted; none is VT_ENOTFOUND. Free with

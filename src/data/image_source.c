@@ -107,11 +107,12 @@ static vt_status list_zip(vt_image_source *source)
     return VT_OK;
 }
 
-static bool is_folder(DIR *folder, const struct dirent *item)
+/* Folders, pipes and the like are passed over; links to nothing are kept and fail when read. */
+static bool is_other(DIR *folder, const struct dirent *item)
 {
     struct stat info;
     if (item->d_type == DT_REG) return false;
-    return fstatat(dirfd(folder), item->d_name, &info, 0) == 0 && S_ISDIR(info.st_mode);
+    return fstatat(dirfd(folder), item->d_name, &info, 0) == 0 && !S_ISREG(info.st_mode);
 }
 
 static vt_status list_folder(vt_image_source *source)
@@ -121,7 +122,7 @@ static vt_status list_folder(vt_image_source *source)
         return vt_error(VT_EIO, "%s: cannot list the folder: %s", source->path, strerror(errno));
     vt_status status = VT_OK;
     for (struct dirent *item; status == VT_OK && (item = readdir(folder));) {
-        if (!is_image(item->d_name) || is_folder(folder, item)) continue;
+        if (!is_image(item->d_name) || is_other(folder, item)) continue;
         char *name = vt_strdup(item->d_name);
         status = name ? add_entry(source, name, 0) : VT_ENOMEM;
         if (status != VT_OK) free(name);
@@ -159,7 +160,7 @@ static vt_status parse_array_header(vt_image_source *source, size_t size)
 
 static vt_status open_array(vt_image_source *source, size_t size)
 {
-    source->fd = open(source->path, O_RDONLY | O_CLOEXEC);
+    source->fd = open(source->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused */
     if (source->fd < 0)
         return vt_error(VT_EIO, "%s: cannot open: %s", source->path, strerror(errno));
     VT_TRY(parse_array_header(source, size));

@@ -20,11 +20,12 @@ struct vt_session {
     /* The first neuron and image without any repeat, when averages were made from raw. */
     int64_t missing_neuron, missing_image;
     vt_image_source *images;
+    char *images_wanted;
 };
 
 /* Where a session's files are; NULL for those it does not have. */
 struct files {
-    char *images;
+    char *images, *images_wanted; /* wanted: where they should be, for the message */
     char *averaged, *raw;
     char *either; /* averaged or raw: its number of dimensions tells */
 };
@@ -80,6 +81,7 @@ vt_status vt_responses_convert(vt_tensor *out, const vt_tensor *responses, int n
 static void files_free(struct files *files)
 {
     free(files->images);
+    free(files->images_wanted);
     free(files->averaged);
     free(files->raw);
     free(files->either);
@@ -103,13 +105,17 @@ static vt_status find_published(struct files *out, const char *base, const char 
         &out->averaged, vt_path_format("%s/responses_repeat_averaged/responses_%s.npy", base, id)));
     VT_TRY(keep_existing(&out->raw, vt_path_format("%s/responses_raw/responses_%s.npy", base, id)));
     if (!out->averaged && !out->raw) return VT_OK;
-    return keep_existing(&out->images, vt_path_format("%s/images/images_%s.zip", base, id));
+    out->images_wanted = vt_path_format("%s/images/images_%s.zip", base, id);
+    if (!out->images_wanted) return VT_ENOMEM;
+    return keep_existing(&out->images, vt_strdup(out->images_wanted));
 }
 
 static vt_status find_plain(struct files *out, const char *folder)
 {
     VT_TRY(keep_existing(&out->either, vt_path_format("%s/responses.npy", folder)));
     if (!out->either) return VT_OK;
+    out->images_wanted = vt_path_format("%s/images.zip or images/", folder);
+    if (!out->images_wanted) return VT_ENOMEM;
     VT_TRY(keep_existing(&out->images, vt_path_format("%s/images.zip", folder)));
     return keep_existing(&out->images, vt_path_format("%s/images", folder));
 }
@@ -244,9 +250,11 @@ static vt_status load_responses(vt_session *session, const struct files *files)
     return averaged->data ? VT_OK : average_repeats(session);
 }
 
-static vt_status load(vt_session *session, const struct files *files)
+static vt_status load(vt_session *session, struct files *files)
 {
     VT_TRY(load_responses(session, files));
+    session->images_wanted = files->images_wanted;
+    files->images_wanted = NULL;
     if (!files->images) return VT_OK;
     VT_TRY(vt_image_source_open(&session->images, files->images));
     int64_t images = vt_image_source_count(session->images);
@@ -291,6 +299,7 @@ void vt_session_close(vt_session *session)
     vt_image_source_close(session->images);
     vt_tensor_free(&session->averaged);
     vt_tensor_free(&session->raw);
+    free(session->images_wanted);
     free(session);
 }
 
@@ -309,6 +318,9 @@ void vt_session_get_info(const vt_session *session, vt_session_info *out)
 
 vt_image_source *vt_session_images(vt_session *session)
 {
+    if (!session->images)
+        vt_error(VT_ENOTFOUND, "session %s: no images: there is no %s", session->id,
+                 session->images_wanted);
     return session->images;
 }
 
@@ -323,5 +335,8 @@ const vt_tensor *vt_session_averaged(const vt_session *session)
 
 const vt_tensor *vt_session_raw(const vt_session *session)
 {
-    return session->raw.data ? &session->raw : NULL;
+    if (session->raw.data) return &session->raw;
+    vt_error(VT_ENOTFOUND, "session %s: no raw responses (neurons, images, repeats), only averages",
+             session->id);
+    return NULL;
 }

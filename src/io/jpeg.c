@@ -6,7 +6,6 @@
  * corrupt codes) is an error: it would otherwise fill the rest of the image with grey. */
 #include "io/jpeg.h"
 
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <turbojpeg.h>
