@@ -77,6 +77,21 @@ static int64_t output_row(const conv *c, int64_t row, int64_t tap)
     return at / c->rows.stride;
 }
 
+/* Filters from `filter` on that are worked on at once: they must share their group. */
+static int64_t filters_at(const conv *c, int64_t filter)
+{
+    return filter % c->group_filters + TOGETHER <= c->group_filters ? TOGETHER : 1;
+}
+
+/* Output columns from `column` on that are worked on at once: they must see the whole kernel. */
+static int64_t columns_at(const conv *c, int64_t column)
+{
+    const vt_window *w = &c->columns;
+    int64_t first = column * w->stride - w->before;
+    int64_t last = first + (TOGETHER - 1) * w->stride + (int64_t)(w->kernel - 1) * w->dilation;
+    return first >= 0 && last < w->in && column + TOGETHER <= w->out ? TOGETHER : 1;
+}
+
 static int64_t operations(const conv *c)
 {
     return c->batch * c->rows.out * c->columns.out * c->taps * c->filters * c->group_channels;
@@ -169,23 +184,28 @@ static void FN(forward_row)(const conv *c, REAL *restrict y, const REAL *restric
 {
     int64_t first_row, last_row;
     vt_window_taps(&c->rows, row, &first_row, &last_row);
+    int64_t filter_size = c->taps * c->group_channels;
     int64_t kernel_row = c->columns.kernel * c->group_channels;
     int64_t input_row = c->columns.in * c->channels;
     const REAL *top = x + (row * c->rows.stride - c->rows.before) * input_row;
 
-    for (int64_t o = 0; o < c->filters; o++) {
-        const REAL *filter = kernel + o * c->taps * c->group_channels;
+    for (int64_t o = 0, filters; o < c->filters; o += filters) {
+        const REAL *filter = kernel + o * filter_size;
         int64_t group_at = o / c->group_filters * c->group_channels;
+        filters = filters_at(c, o);
         for (int64_t j = 0; j < c->columns.out; j++) {
             runs r = runs_at(c, j);
-            REAL sum = bias ? bias[o] : 0;
+            REAL *sum = y + j * c->filters + o;
+            for (int64_t k = 0; k < filters; k++)
+                sum[k] = bias ? bias[o + k] : 0;
             for (int64_t u = first_row; u < last_row; u++) {
                 const REAL *k = filter + u * kernel_row + r.kernel_at;
                 const REAL *in = top + u * c->rows.dilation * input_row + r.input_at + group_at;
                 for (int64_t v = 0; v < r.count; v++)
-                    sum += FN(dot)(k + v * r.kernel_step, in + v * r.input_step, r.length);
+                    FN(add_dots)
+                    (sum, (int)filters, k + v * r.kernel_step, filter_size, in + v * r.input_step,
+                     r.length);
             }
-            y[j * c->filters + o] = sum;
         }
     }
 }
@@ -245,20 +265,22 @@ static void FN(forward)(const vt_op_args *args)
 static void FN(input_gradient_row)(const conv *c, REAL *restrict gx, const REAL *restrict gy,
                                    const REAL *restrict kernel, int64_t row)
 {
+    int64_t filter_size = c->taps * c->group_channels;
     int64_t kernel_row = c->columns.kernel * c->group_channels;
     for (int64_t u = 0; u < c->rows.kernel; u++) {
         int64_t from = output_row(c, row, u);
         if (from < 0) continue;
         const REAL *gy_row = gy + from * c->columns.out * c->filters;
-        for (int64_t o = 0; o < c->filters; o++) {
-            const REAL *k = kernel + o * c->taps * c->group_channels + u * kernel_row;
+        for (int64_t o = 0, filters; o < c->filters; o += filters) {
+            const REAL *k = kernel + o * filter_size + u * kernel_row;
             int64_t group_at = o / c->group_filters * c->group_channels;
+            filters = filters_at(c, o);
             for (int64_t j = 0; j < c->columns.out; j++) {
                 runs r = runs_at(c, j);
                 for (int64_t v = 0; v < r.count; v++)
-                    FN(axpy)
-                    (gx + r.input_at + group_at + v * r.input_step, gy_row[j * c->filters + o],
-                     k + r.kernel_at + v * r.kernel_step, r.length);
+                    FN(add_rows)
+                    (gx + r.input_at + group_at + v * r.input_step, gy_row + j * c->filters + o,
+                     (int)filters, k + r.kernel_at + v * r.kernel_step, filter_size, r.length);
             }
         }
     }
@@ -317,15 +339,18 @@ static void FN(filter_gradient)(const conv *c, REAL *restrict sum, const REAL *r
         int64_t first_row, last_row;
         vt_window_taps(&c->rows, i, &first_row, &last_row);
         const REAL *top = x + (i * c->rows.stride - c->rows.before) * input_row + group_at;
-        for (int64_t j = 0; j < c->columns.out; j++) {
+        for (int64_t j = 0, columns; j < c->columns.out; j += columns) {
             runs r = runs_at(c, j);
-            REAL g = gy[(i * c->columns.out + j) * c->filters + filter];
+            REAL g[TOGETHER];
+            columns = columns_at(c, j);
+            for (int64_t k = 0; k < columns; k++)
+                g[k] = gy[(i * c->columns.out + j + k) * c->filters + filter];
             for (int64_t u = first_row; u < last_row; u++) {
                 const REAL *in = top + u * c->rows.dilation * input_row + r.input_at;
                 for (int64_t v = 0; v < r.count; v++)
-                    FN(axpy)
-                    (sum + u * kernel_row + r.kernel_at + v * r.kernel_step, g,
-                     in + v * r.input_step, r.length);
+                    FN(add_rows)
+                    (sum + u * kernel_row + r.kernel_at + v * r.kernel_step, g, (int)columns,
+                     in + v * r.input_step, c->columns.stride * c->channels, r.length);
             }
         }
     }
@@ -376,7 +401,8 @@ static void FN(kernel_gradient)(const vt_op_args *args, const conv *c)
                         gk[(first + k) * c->taps + tap] += sum[tap * n + k];
             } else {
                 FN(filter_gradient)(c, sum, in, g, first);
-                FN(axpy)(gk + first * filter_size, 1, sum, filter_size);
+                for (int64_t k = 0; k < filter_size; k++)
+                    gk[first * filter_size + k] += sum[k];
             }
         }
     }
@@ -387,10 +413,9 @@ static void FN(backward)(const vt_op_args *args)
     conv c = sizes(args);
     if (args->grad_in[0].data) FN(input_gradient)(args, &c);
     if (args->grad_param[0].data) FN(kernel_gradient)(args, &c);
-    if (args->grad_param[1].data)
-        FN(add_column_sums)
-        (args->grad_param[1].data, args->grad_out.data, c.batch * c.rows.out * c.columns.out,
-         c.filters);
+    if (args->grad_param[1].data) FN(add_column_sums)
+    (args->grad_param[1].data, args->grad_out.data, c.batch * c.rows.out * c.columns.out,
+     c.filters);
 }
 
 #endif

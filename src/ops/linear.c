@@ -16,6 +16,12 @@ static sizes sizes_of(const vt_op_args *args)
     return s;
 }
 
+/* Rows from `row` on to work on at once. */
+static int64_t together(int64_t row, int64_t rows)
+{
+    return row + TOGETHER <= rows ? TOGETHER : 1;
+}
+
 #define REAL float
 #include "ops/linear.c"
 #undef REAL
@@ -76,10 +82,16 @@ static void FN(forward)(const vt_op_args *args)
     const REAL *x = args->in[0].data, *w = args->param[0].data, *b = args->param[1].data;
     REAL *y = args->out.data;
 #pragma omp parallel for schedule(static) num_threads(vt_threads()) if (s.parallel)
-    for (int64_t u = 0; u < s.units; u++)
+    for (int64_t block = 0; block < s.units; block += TOGETHER)
         for (int64_t n = 0; n < s.batch; n++)
-            y[n * s.units + u] =
-                FN(dot)(w + u * s.features, x + n * s.features, s.features) + (b ? b[u] : 0);
+            for (int64_t u = block, rows; u < s.units && u < block + TOGETHER; u += rows) {
+                REAL *sum = y + n * s.units + u;
+                rows = together(u, s.units);
+                for (int64_t k = 0; k < rows; k++)
+                    sum[k] = b ? b[u + k] : 0;
+                FN(add_dots)
+                (sum, (int)rows, w + u * s.features, s.features, x + n * s.features, s.features);
+            }
 }
 
 static void FN(input_gradient)(const vt_op_args *args, const sizes *s)
@@ -89,13 +101,13 @@ static void FN(input_gradient)(const vt_op_args *args, const sizes *s)
     REAL *gx = args->grad_in[0].data;
 #pragma omp parallel for schedule(static) collapse(2) num_threads(vt_threads()) if (s->parallel)
     for (int64_t first = 0; first < s->features; first += BLOCK)
-        for (int64_t n = 0; n < s->batch; n++) {
-            int64_t count = vt_min(BLOCK, s->features - first);
-            for (int64_t u = 0; u < s->units; u++)
-                FN(axpy)
-                (gx + n * s->features + first, gy[n * s->units + u], w + u * s->features + first,
-                 count);
-        }
+        for (int64_t n = 0; n < s->batch; n++)
+            for (int64_t u = 0, rows; u < s->units; u += rows) {
+                rows = together(u, s->units);
+                FN(add_rows)
+                (gx + n * s->features + first, gy + n * s->units + u, (int)rows,
+                 w + u * s->features + first, s->features, vt_min(BLOCK, s->features - first));
+            }
 }
 
 static void FN(kernel_gradient)(const vt_op_args *args, const sizes *s)
@@ -104,8 +116,14 @@ static void FN(kernel_gradient)(const vt_op_args *args, const sizes *s)
     REAL *gw = args->grad_param[0].data;
 #pragma omp parallel for schedule(static) num_threads(vt_threads()) if (s->parallel)
     for (int64_t u = 0; u < s->units; u++)
-        for (int64_t n = 0; n < s->batch; n++)
-            FN(axpy)(gw + u * s->features, gy[n * s->units + u], x + n * s->features, s->features);
+        for (int64_t n = 0, rows; n < s->batch; n += rows) {
+            REAL g[TOGETHER];
+            rows = together(n, s->batch);
+            for (int64_t k = 0; k < rows; k++)
+                g[k] = gy[(n + k) * s->units + u];
+            FN(add_rows)
+            (gw + u * s->features, g, (int)rows, x + n * s->features, s->features, s->features);
+        }
 }
 
 static void FN(backward)(const vt_op_args *args)

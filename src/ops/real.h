@@ -26,6 +26,9 @@
 /* Fewer operations than this are done by one thread: starting others would take longer. */
 #define VT_PARALLEL_WORK 32768
 
+/* Rows of a matrix worked on at once (vectors.h): what is loaded for one serves all of them. */
+enum { TOGETHER = 4 };
+
 static inline int64_t vt_min(int64_t a, int64_t b)
 {
     return a < b ? a : b;

@@ -1,20 +1,46 @@
 /* Short loops over contiguous REALs, shared by the layers with parameters. Included inside the part
  * of a file that is compiled for each precision (see real.h), hence without a guard. */
 
-static inline REAL FN(dot)(const REAL *a, const REAL *b, int64_t n)
+/* sum[r] += a[r step ...] . x for `rows` rows, TOGETHER or 1. */
+static inline void FN(add_dots)(REAL *sum, int rows, const REAL *a, int64_t step, const REAL *x,
+                                int64_t n)
 {
-    REAL sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; i++)
-        sum += a[i] * b[i];
-    return sum;
+    REAL s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    if (rows == 1) {
+#pragma omp simd reduction(+ : s0)
+        for (int64_t i = 0; i < n; i++)
+            s0 += a[i] * x[i];
+        sum[0] += s0;
+        return;
+    }
+    const REAL *b = a + step, *c = b + step, *d = c + step;
+#pragma omp simd reduction(+ : s0, s1, s2, s3)
+    for (int64_t i = 0; i < n; i++) {
+        s0 += a[i] * x[i];
+        s1 += b[i] * x[i];
+        s2 += c[i] * x[i];
+        s3 += d[i] * x[i];
+    }
+    sum[0] += s0;
+    sum[1] += s1;
+    sum[2] += s2;
+    sum[3] += s3;
 }
 
-/* y += s x */
-static inline void FN(axpy)(REAL *restrict y, REAL s, const REAL *restrict x, int64_t n)
+/* y += sum of s[r] a[r step ...] over `rows` rows, TOGETHER or 1. */
+static inline void FN(add_rows)(REAL *restrict y, const REAL *s, int rows, const REAL *restrict a,
+                                int64_t step, int64_t n)
 {
+    const REAL s0 = s[0];
+    if (rows == 1) {
+        for (int64_t i = 0; i < n; i++)
+            y[i] += s0 * a[i];
+        return;
+    }
+    const REAL s1 = s[1], s2 = s[2], s3 = s[3];
+    const REAL *restrict b = a + step, *restrict c = b + step, *restrict d = c + step;
     for (int64_t i = 0; i < n; i++)
-        y[i] += s * x[i];
+        y[i] += (s0 * a[i] + s1 * b[i]) + (s2 * c[i] + s3 * d[i]);
 }
 
 /* y[column] += the column's sum in x (rows, columns), summed in double: gradients of biases. */
