@@ -209,7 +209,7 @@ static void op_close(op_run *r)
 
 /* The tensors a run writes, in order; NULL after the last. Backward's only where they are wanted.
  */
-static const vt_tensor *op_result(const op_run *r, int index)
+static inline const vt_tensor *op_result(const op_run *r, int index)
 {
     const vt_op_args *a = &r->args;
     const vt_tensor *all[1 + VT_OP_MAX_INPUTS + 2 * VT_OP_MAX_PARAMS + 1] = {&a->out};
@@ -232,8 +232,8 @@ static double op_largest(const vt_tensor *t)
 }
 
 /* |a - b| <= tolerance * the largest |b| for every element. */
-static void op_assert_near(const char *what, const vt_tensor *a, const vt_tensor *b,
-                           double tolerance)
+static inline void op_assert_near(const char *what, const vt_tensor *a, const vt_tensor *b,
+                                  double tolerance)
 {
     assert_int_equal(vt_tensor_count(a), vt_tensor_count(b));
     double limit = tolerance * fmax(op_largest(b), 1e-3);

@@ -203,8 +203,8 @@ static void FN(forward_row)(const conv *c, REAL *restrict y, const REAL *restric
                 const REAL *in = top + u * c->rows.dilation * input_row + r.input_at + group_at;
                 for (int64_t v = 0; v < r.count; v++)
                     FN(add_dots)
-                    (sum, (int)filters, k + v * r.kernel_step, filter_size, in + v * r.input_step,
-                     r.length);
+                (sum, (int)filters, k + v * r.kernel_step, filter_size, in + v * r.input_step,
+                 r.length);
             }
         }
     }
@@ -279,8 +279,8 @@ static void FN(input_gradient_row)(const conv *c, REAL *restrict gx, const REAL 
                 runs r = runs_at(c, j);
                 for (int64_t v = 0; v < r.count; v++)
                     FN(add_rows)
-                    (gx + r.input_at + group_at + v * r.input_step, gy_row + j * c->filters + o,
-                     (int)filters, k + r.kernel_at + v * r.kernel_step, filter_size, r.length);
+                (gx + r.input_at + group_at + v * r.input_step, gy_row + j * c->filters + o,
+                 (int)filters, k + r.kernel_at + v * r.kernel_step, filter_size, r.length);
             }
         }
     }
@@ -349,8 +349,8 @@ static void FN(filter_gradient)(const conv *c, REAL *restrict sum, const REAL *r
                 const REAL *in = top + u * c->rows.dilation * input_row + r.input_at;
                 for (int64_t v = 0; v < r.count; v++)
                     FN(add_rows)
-                    (sum + u * kernel_row + r.kernel_at + v * r.kernel_step, g, (int)columns,
-                     in + v * r.input_step, c->columns.stride * c->channels, r.length);
+                (sum + u * kernel_row + r.kernel_at + v * r.kernel_step, g, (int)columns,
+                 in + v * r.input_step, c->columns.stride * c->channels, r.length);
             }
         }
     }

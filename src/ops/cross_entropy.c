@@ -35,7 +35,7 @@ static vt_status infer(vt_op_shape *s)
         return vt_error(VT_ESHAPE, "%s: input is %s, expected (classes)", s->name,
                         vt_shape_text(&s->in[0], text, sizeof text));
     if (s->in[1].ndim != 1 || s->in[1].size[0] != 1)
-        return vt_error(VT_ESHAPE, "%s: target is %s, expected (1), a class number", s->name,
+        return vt_error(VT_ESHAPE, "%s: target is %s, expected (1,), a class number", s->name,
                         vt_shape_text(&s->in[1], text, sizeof text));
     s->out = (vt_shape){.ndim = 1, .size = {1}, .batchless = true};
     return VT_OK;
