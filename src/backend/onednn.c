@@ -1,0 +1,24 @@
+/* The oneDNN backend: float32 layers with plain NHWC activations and OHWI kernels. What it declines
+ * is done as fast, or more exactly, by the reference loops: ReLU and sums are bound by memory. */
+#include "backend/onednn.h"
+
+#include <string.h>
+
+static const struct {
+    const char *op;
+    vt_status (*prepare)(vt_kernel *out, const vt_kernel_request *request);
+} layers[] = {
+    {"conv2d", vt_onednn_conv2d},
+    {"linear", vt_onednn_linear},
+};
+
+static vt_status prepare(vt_kernel *out, const vt_kernel_request *request)
+{
+    if (request->args.out.dtype != VT_F32)
+        return vt_error(VT_EUNSUPPORTED, "oneDNN: only float32 is accelerated");
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
+        if (strcmp(request->op->name, layers[i].op) == 0) return layers[i].prepare(out, request);
+    return vt_error(VT_EUNSUPPORTED, "oneDNN: no kernel for %s", request->op->name);
+}
+
+const vt_backend vt_backend_onednn = {.name = "onednn", .prepare = prepare};

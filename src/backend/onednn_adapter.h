@@ -1,0 +1,110 @@
+/* What this library uses of oneDNN, in one shape for its C APIs 2.6 (Debian 12) and 3.x.
+ *
+ * A primitive is one operation with all sizes known. Tensors at its border are dense with the
+ * strides given; where the implementation prefers another layout, reorders through the caller's
+ * scratch memory are part of the primitive. */
+#ifndef VT_BACKEND_ONEDNN_ADAPTER_H
+#define VT_BACKEND_ONEDNN_ADAPTER_H
+
+#include "ventral/status.h"
+
+#define VT_DNNL_DIMS 12 /* DNNL_MAX_NDIMS: how long oneDNN wants its arrays */
+
+/* Sizes in oneDNN's order (N, C, H, W and [G,] O, I, H, W), strides in elements; ndim 0: absent. */
+typedef struct vt_dnnl_tensor {
+    int ndim;
+    int64_t size[VT_DNNL_DIMS], stride[VT_DNNL_DIMS];
+} vt_dnnl_tensor;
+
+typedef enum vt_dnnl_arg {
+    VT_DNNL_SRC,
+    VT_DNNL_WEIGHTS,
+    VT_DNNL_BIAS,
+    VT_DNNL_DST,
+    VT_DNNL_MEAN,
+    VT_DNNL_VARIANCE,
+    VT_DNNL_SCALE,
+    VT_DNNL_SHIFT,
+    VT_DNNL_WORKSPACE,
+    VT_DNNL_DIFF_SRC,
+    VT_DNNL_DIFF_WEIGHTS,
+    VT_DNNL_DIFF_BIAS,
+    VT_DNNL_DIFF_DST,
+    VT_DNNL_DIFF_SCALE,
+    VT_DNNL_DIFF_SHIFT,
+    VT_DNNL_ARG_COUNT,
+} vt_dnnl_arg;
+
+typedef enum vt_dnnl_pass {
+    VT_DNNL_INFERENCE,
+    VT_DNNL_TRAINING, /* forward, leaving what backward needs */
+    VT_DNNL_BACKWARD_DATA,
+    VT_DNNL_BACKWARD_WEIGHTS,
+} vt_dnnl_pass;
+
+/* Windows: height, width. */
+typedef struct vt_dnnl_window {
+    int64_t kernel[VT_DNNL_DIMS], stride[VT_DNNL_DIMS], dilation[VT_DNNL_DIMS];
+    int64_t before[VT_DNNL_DIMS], after[VT_DNNL_DIMS];
+} vt_dnnl_window;
+
+typedef struct vt_dnnl_conv {
+    vt_dnnl_pass pass;
+    vt_dnnl_tensor src, weights, bias, dst;
+    vt_dnnl_window window;
+    bool relu;    /* forward: on the result */
+    bool bf16;    /* bfloat16 products where the processor has them */
+    bool blocked; /* activations in the implementation's own layout, by reorders */
+    bool gemm;    /* the implementation by matrix products where there is one */
+} vt_dnnl_conv;
+
+typedef struct vt_dnnl_pool {
+    vt_dnnl_pass pass; /* not BACKWARD_WEIGHTS */
+    vt_dnnl_tensor src, dst;
+    vt_dnnl_window window;
+    bool maximum, count_padding;
+} vt_dnnl_pool;
+
+typedef struct vt_dnnl_norm {
+    vt_dnnl_pass pass;  /* BACKWARD_WEIGHTS: everything at once */
+    vt_dnnl_tensor src; /* and dst */
+    bool global_stats;  /* mean and variance are given */
+    double epsilon;
+} vt_dnnl_norm;
+
+typedef struct vt_dnnl_primitive vt_dnnl_primitive;
+
+/* VT_EUNSUPPORTED where the library has no such implementation. Gradients (DIFF_SRC, DIFF_WEIGHTS,
+ * DIFF_BIAS, DIFF_SCALE, DIFF_SHIFT) are added to what is there. The thread count of the moment,
+ * vt_threads(), stays with the primitive, so its results do not change from run to run. */
+vt_status vt_dnnl_conv_new(vt_dnnl_primitive **out, const vt_dnnl_conv *conv);
+vt_status vt_dnnl_pool_new(vt_dnnl_primitive **out, const vt_dnnl_pool *pool);
+vt_status vt_dnnl_norm_new(vt_dnnl_primitive **out, const vt_dnnl_norm *norm);
+void vt_dnnl_free(vt_dnnl_primitive *primitive);
+
+size_t vt_dnnl_scratch_bytes(const vt_dnnl_primitive *primitive);
+size_t vt_dnnl_workspace_bytes(const vt_dnnl_primitive *primitive);
+/* Name of the implementation, such as "jit:avx2"; borrowed. */
+const char *vt_dnnl_implementation(const vt_dnnl_primitive *primitive);
+
+/* Keeps a packed copy of the weights, used by every run until the next call. */
+vt_status vt_dnnl_pack_weights(vt_dnnl_primitive *primitive, void *weights);
+
+/* `data` holds the memory of each argument that the primitive has; `scratch` is aligned to 64. */
+vt_status vt_dnnl_run(vt_dnnl_primitive *primitive, void *const data[VT_DNNL_ARG_COUNT],
+                      void *scratch);
+
+/* C = A B + beta C, row-major, A (m, k) or transposed (k, m), B (k, n) or transposed (n, k). */
+typedef struct vt_dnnl_product {
+    bool transpose_a, transpose_b;
+    int64_t m, n, k;
+    float beta;
+    int threads;
+} vt_dnnl_product;
+vt_status vt_dnnl_product_run(const vt_dnnl_product *product, const float *a, const float *b,
+                              float *c);
+
+/* The processor has 512-bit vectors and oneDNN uses them. */
+bool vt_dnnl_has_avx512(void);
+
+#endif

@@ -1,0 +1,312 @@
+/* Convolution and fully connected layers on oneDNN. Activations stay plain NHWC, for which oneDNN
+ * has compiled kernels wherever it matters; kernels are packed into its own layouts, once where
+ * they are constant. A fully connected layer is a pointwise convolution of an image of one column.
+ *
+ * oneDNN overwrites gradients and ours accumulate. Matrix products accumulate by themselves and do
+ * the backward passes of pointwise layers. Other gradients of the input are computed some images at
+ * a time, so that what is added next is still in the cache. */
+#include "backend/depthwise.h"
+#include "backend/onednn.h"
+#include "backend/onednn_adapter.h"
+#include "base/arena.h"
+#include "ventral/progress.h"
+
+#include <stdlib.h>
+
+enum { SLICE_BYTES = 2 << 20 }; /* a thread's share of an input gradient that waits to be added */
+
+typedef struct geometry {
+    int64_t batch, channels, filters, groups;
+    vt_window window[2];
+    bool bias, relu, bf16;
+} geometry;
+
+typedef struct conv {
+    geometry g;
+    int threads;
+    vt_dnnl_primitive *forward, *data, *weights; /* NULL: done otherwise or not wanted */
+    int64_t slice;                               /* images of one run of `data` */
+    bool product;                                /* pointwise: backward by matrix products */
+    bool depthwise;                              /* gradient of the kernel by vt_depthwise */
+} conv;
+
+static int64_t in_pixels(const geometry *g)
+{
+    return g->window[0].in * g->window[1].in;
+}
+
+static int64_t out_pixels(const geometry *g)
+{
+    return g->window[0].out * g->window[1].out;
+}
+
+static bool is_pointwise(const geometry *g)
+{
+    for (int i = 0; i < 2; i++) {
+        const vt_window *w = &g->window[i];
+        if (w->kernel != 1 || w->stride != 1 || w->before || w->after) return false;
+    }
+    return g->groups == 1;
+}
+
+static vt_dnnl_tensor image(int64_t batch, int64_t channels, int64_t height, int64_t width)
+{
+    return (vt_dnnl_tensor){.ndim = 4,
+                            .size = {batch, channels, height, width},
+                            .stride = {height * width * channels, 1, width * channels, channels}};
+}
+
+/* OHWI memory as [G,] O, I, H, W. */
+static vt_dnnl_tensor kernel(const geometry *g)
+{
+    int64_t o = g->filters / g->groups, i = g->channels / g->groups;
+    int64_t h = g->window[0].kernel, w = g->window[1].kernel, filter = h * w * i;
+    if (g->groups == 1)
+        return (vt_dnnl_tensor){.ndim = 4, .size = {o, i, h, w}, .stride = {filter, 1, w * i, i}};
+    return (vt_dnnl_tensor){
+        .ndim = 5, .size = {g->groups, o, i, h, w}, .stride = {o * filter, filter, 1, w * i, i}};
+}
+
+/* Measured on AVX2 (docs/onednn.md). With 512-bit vectors the library's first choice is right. */
+static void choose(const geometry *g, vt_dnnl_conv *c)
+{
+    if (g->groups != 1 || vt_dnnl_has_avx512()) return;
+    bool large = g->window[0].kernel * g->window[1].kernel > 1;
+    if (g->channels < 8) {
+        c->gemm = c->pass == VT_DNNL_BACKWARD_DATA;
+    } else if (large && g->channels % 8 == 0 && g->filters % 8 == 0) {
+        c->blocked = out_pixels(g) >= 14 * 14;
+        c->gemm = c->pass == VT_DNNL_BACKWARD_WEIGHTS && !c->blocked;
+    }
+}
+
+static vt_dnnl_conv describe(const geometry *g, vt_dnnl_pass pass, int64_t batch)
+{
+    const vt_window *h = &g->window[0], *w = &g->window[1];
+    vt_dnnl_conv c = {
+        .pass = pass,
+        .src = image(batch, g->channels, h->in, w->in),
+        .weights = kernel(g),
+        .dst = image(batch, g->filters, h->out, w->out),
+        .relu = g->relu && pass <= VT_DNNL_TRAINING,
+        .bf16 = g->bf16,
+        .window = {.kernel = {h->kernel, w->kernel},
+                   .stride = {h->stride, w->stride},
+                   .dilation = {h->dilation, w->dilation},
+                   .before = {h->before, w->before},
+                   .after = {h->after, w->after}},
+    };
+    if (g->bias && pass != VT_DNNL_BACKWARD_DATA)
+        c.bias = (vt_dnnl_tensor){.ndim = 1, .size = {g->filters}, .stride = {1}};
+    choose(g, &c);
+    return c;
+}
+
+/* The largest divisor of the batch whose input gradient stays in the cache, but no fewer images
+ * than threads. */
+static int64_t slice_of(const geometry *g, int threads)
+{
+    int64_t bytes = in_pixels(g) * g->channels * (int64_t)sizeof(float);
+    int64_t most = (int64_t)threads * SLICE_BYTES / bytes;
+    if (most < threads) most = threads;
+    if (most > g->batch) most = g->batch;
+    while (g->batch % most)
+        most--;
+    return most;
+}
+
+static vt_depthwise depthwise(const conv *c)
+{
+    return (vt_depthwise){.rows = c->g.window[0],
+                          .columns = c->g.window[1],
+                          .batch = c->g.batch,
+                          .channels = c->g.channels,
+                          .threads = c->threads};
+}
+
+/* ---- running ---- */
+
+static vt_status forward(void *state, const vt_op_args *args)
+{
+    conv *c = state;
+    void *data[VT_DNNL_ARG_COUNT] = {
+        [VT_DNNL_SRC] = args->in[0].data,
+        [VT_DNNL_WEIGHTS] = args->param[0].data,
+        [VT_DNNL_BIAS] = args->param[1].data,
+        [VT_DNNL_DST] = args->out.data,
+    };
+    return vt_dnnl_run(c->forward, data, args->scratch);
+}
+
+static vt_status refresh(void *state, const vt_op_args *args)
+{
+    conv *c = state;
+    VT_TRY(vt_dnnl_pack_weights(c->forward, args->param[0].data));
+    if (c->data) VT_TRY(vt_dnnl_pack_weights(c->data, args->param[0].data));
+    return VT_OK;
+}
+
+/* dx += dy K: pointwise, rows are pixels. */
+static vt_status product_data(const conv *c, const vt_op_args *args)
+{
+    vt_dnnl_product p = {.m = c->g.batch * in_pixels(&c->g),
+                         .n = c->g.channels,
+                         .k = c->g.filters,
+                         .beta = 1,
+                         .threads = c->threads};
+    return vt_dnnl_product_run(&p, args->grad_out.data, args->param[0].data, args->grad_in[0].data);
+}
+
+/* dK += dy' x */
+static vt_status product_weights(const conv *c, const vt_op_args *args)
+{
+    vt_dnnl_product p = {.transpose_a = true,
+                         .m = c->g.filters,
+                         .n = c->g.channels,
+                         .k = c->g.batch * in_pixels(&c->g),
+                         .beta = 1,
+                         .threads = c->threads};
+    return vt_dnnl_product_run(&p, args->grad_out.data, args->in[0].data, args->grad_param[0].data);
+}
+
+static vt_status sliced_data(const conv *c, const vt_op_args *args)
+{
+    int64_t in = c->slice * in_pixels(&c->g) * c->g.channels;
+    int64_t out = c->slice * out_pixels(&c->g) * c->g.filters;
+    void *data[VT_DNNL_ARG_COUNT] = {[VT_DNNL_WEIGHTS] = args->param[0].data};
+    for (int64_t i = 0; i < c->g.batch / c->slice; i++) {
+        data[VT_DNNL_DIFF_SRC] = (float *)args->grad_in[0].data + i * in;
+        data[VT_DNNL_DIFF_DST] = (float *)args->grad_out.data + i * out;
+        VT_TRY(vt_dnnl_run(c->data, data, args->scratch));
+    }
+    return VT_OK;
+}
+
+static vt_status backward(void *state, const vt_op_args *args)
+{
+    conv *c = state;
+    float *grad_kernel = args->grad_param[0].data, *grad_bias = args->grad_param[1].data;
+    if (args->grad_in[0].data) VT_TRY(c->product ? product_data(c, args) : sliced_data(c, args));
+    if (c->weights) {
+        void *data[VT_DNNL_ARG_COUNT] = {
+            [VT_DNNL_SRC] = args->in[0].data,
+            [VT_DNNL_DIFF_DST] = args->grad_out.data,
+            [VT_DNNL_DIFF_WEIGHTS] = grad_kernel,
+            [VT_DNNL_DIFF_BIAS] = grad_bias,
+        };
+        return vt_dnnl_run(c->weights, data, args->scratch);
+    }
+    if (grad_kernel && c->product) {
+        VT_TRY(product_weights(c, args));
+    } else if (grad_kernel) {
+        vt_depthwise d = depthwise(c);
+        vt_depthwise_kernel_gradient(&d, args->in[0].data, args->grad_out.data, grad_kernel,
+                                     args->scratch);
+    }
+    if (grad_bias)
+        vt_column_sums_add(grad_bias, args->grad_out.data, c->g.batch * out_pixels(&c->g),
+                           c->g.filters, c->threads, args->scratch);
+    return VT_OK;
+}
+
+static void conv_free(void *state)
+{
+    conv *c = state;
+    vt_dnnl_free(c->forward);
+    vt_dnnl_free(c->data);
+    vt_dnnl_free(c->weights);
+    free(c);
+}
+
+/* ---- preparing ---- */
+
+static void need(vt_kernel *out, size_t bytes)
+{
+    if (out->scratch_bytes < bytes) out->scratch_bytes = bytes;
+}
+
+static vt_status primitive(vt_dnnl_primitive **p, vt_kernel *out, const vt_dnnl_conv *c)
+{
+    VT_TRY(vt_dnnl_conv_new(p, c));
+    need(out, vt_dnnl_scratch_bytes(*p));
+    return VT_OK;
+}
+
+static vt_status prepare_backward(conv *c, vt_kernel *out, const vt_op_args *args)
+{
+    const geometry *g = &c->g;
+    bool kernel_gradient = args->grad_param[0].ndim >= 0;
+    bool bias_gradient = args->grad_param[1].ndim >= 0;
+    if (args->grad_in[0].ndim >= 0 && !c->product) {
+        c->slice = slice_of(g, c->threads);
+        vt_dnnl_conv data = describe(g, VT_DNNL_BACKWARD_DATA, c->slice);
+        VT_TRY(primitive(&c->data, out, &data));
+    }
+    if (kernel_gradient && c->depthwise) {
+        vt_depthwise d = depthwise(c);
+        need(out, vt_depthwise_scratch_bytes(&d));
+    } else if (kernel_gradient && !c->product) {
+        vt_dnnl_conv weights = describe(g, VT_DNNL_BACKWARD_WEIGHTS, g->batch);
+        if (!bias_gradient) weights.bias.ndim = 0;
+        VT_TRY(primitive(&c->weights, out, &weights));
+    }
+    if (bias_gradient && !c->weights) need(out, vt_column_scratch_bytes(g->filters));
+    out->backward = backward;
+    return VT_OK;
+}
+
+static vt_status prepare(vt_kernel *out, const vt_kernel_request *request, const geometry *g)
+{
+    conv *c = vt_alloc(1, sizeof *c);
+    if (!c) return VT_ENOMEM;
+    *c =
+        (conv){.g = *g,
+               .threads = vt_threads(),
+               .product = is_pointwise(g) && !g->bf16,
+               .depthwise = g->groups > 1 && g->groups == g->channels && g->channels == g->filters};
+    vt_kernel kernel = {.name = vt_backend_onednn.name,
+                        .state = c,
+                        .forward = forward,
+                        .refresh = request->constant_params ? refresh : NULL,
+                        .free = conv_free};
+    vt_dnnl_conv first =
+        describe(g, request->args.training ? VT_DNNL_TRAINING : VT_DNNL_INFERENCE, g->batch);
+    vt_status status = primitive(&c->forward, &kernel, &first);
+    if (status == VT_OK && request->backward) status = prepare_backward(c, &kernel, &request->args);
+    if (status == VT_OK)
+        *out = kernel;
+    else
+        conv_free(c);
+    return status;
+}
+
+vt_status vt_onednn_conv2d(vt_kernel *out, const vt_kernel_request *request)
+{
+    const vt_op_args *args = &request->args;
+    const vt_conv2d_options *o = args->options;
+    geometry g = {.batch = args->batch,
+                  .channels = args->in[0].size[3],
+                  .filters = o->filters,
+                  .groups = o->groups ? o->groups : 1,
+                  .bias = args->param[1].ndim >= 0,
+                  .relu = args->relu,
+                  .bf16 = request->bf16};
+    vt_conv2d_windows(g.window, o, args->in[0].size + 1);
+    return prepare(out, request, &g);
+}
+
+vt_status vt_onednn_linear(vt_kernel *out, const vt_kernel_request *request)
+{
+    const vt_op_args *args = &request->args;
+    vt_window one = {.in = 1, .out = 1, .kernel = 1, .stride = 1, .dilation = 1};
+    geometry g = {.batch = 1,
+                  .channels = args->in[0].size[1],
+                  .filters = args->out.size[1],
+                  .groups = 1,
+                  .window = {one, one},
+                  .bias = args->param[1].ndim >= 0,
+                  .relu = args->relu,
+                  .bf16 = request->bf16};
+    g.window[0].in = g.window[0].out = args->batch;
+    return prepare(out, request, &g);
+}
