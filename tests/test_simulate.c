@@ -2,7 +2,11 @@
  * each kind prefers what it is said to prefer. */
 #include "test.h"
 
-#include "ventral/progress.h"
+#include <sys/stat.h>
+
+#include "base/arena.h"
+#include "ventral/io.h"
+#include "ventral/session.h"
 #include "ventral/simulate.h"
 
 enum { SIDE = 112, PIXELS = SIDE * SIDE };
@@ -359,6 +363,203 @@ static void test_drawn_neurons(void **state)
         assert_true(kinds[kind] >= 2);
 }
 
+/* ---- recordings ---- */
+
+static vt_simulate_options small(void)
+{
+    vt_simulate_options options = VT_SIMULATE_DEFAULTS;
+    options.sessions = 2;
+    options.images = 30;
+    options.neurons = 8;
+    options.repeats = 40;
+    options.height = 56;
+    options.width = 64;
+    options.seed = 12;
+    return options;
+}
+
+static void part(char path[4200], const char *folder, const char *name)
+{
+    snprintf(path, 4200, "%s/%s", folder, name);
+}
+
+static const char *const session_files[] = {
+    "images/images_sim002.zip",
+    "responses_repeat_averaged/responses_sim002.npy",
+    "responses_raw/responses_sim002.npy",
+    "truth/truth_sim002.npz",
+};
+
+/* What is written can be opened, agrees with the truth, and is the same whatever the threads. */
+static void test_simulate_writes_sessions(void **state)
+{
+    (void)state;
+    char folder[4096], folder2[4096], path[4200];
+    vt_simulate_options options = small();
+    vt_session *session;
+    vt_session_info info;
+    vt_tensor_map *truth;
+    new_folder(folder);
+    new_folder(folder2);
+    vt_threads_set(1);
+    assert_ok(vt_simulate(folder, &options, NULL));
+    vt_threads_set(3);
+    assert_ok(vt_simulate(folder2, &options, NULL));
+    vt_threads_set(0);
+    for (int i = 0; i < 4; i++) {
+        void *data[2];
+        size_t size[2];
+        part(path, folder, session_files[i]);
+        assert_ok(vt_file_read(&data[0], &size[0], path));
+        part(path, folder2, session_files[i]);
+        assert_ok(vt_file_read(&data[1], &size[1], path));
+        assert_int_equal(size[0], size[1]);
+        assert_memory_equal(data[0], data[1], size[0]);
+        free(data[0]);
+        free(data[1]);
+    }
+    assert_ok(vt_session_open(&session, folder, "sim002"));
+    vt_session_get_info(session, &info);
+    assert_true(info.images == 30 && info.neurons == 8 && info.repeats == 40);
+    part(path, folder, session_files[3]);
+    assert_ok(vt_npz_read(&truth, path));
+    assert_string_equal("orientation\ncurvature\ncolour\ndot",
+                        vt_tensor_map_get_text(truth, "kinds"));
+
+    /* The truth's rates are those of the neurons it names for the images that are stored. */
+    vt_simulate_neuron neurons[8];
+    vt_tensor images;
+    double rates[8 * 30];
+    const double *true_rates = vt_tensor_map_find(truth, "rates")->data;
+    assert_ok(vt_simulate_neurons(neurons, &options, 2));
+    assert_close(vt_tensor_get(vt_tensor_map_find(truth, "gain"), 5), neurons[5].gain, 0);
+    assert_close(vt_tensor_get(vt_tensor_map_find(truth, "kind"), 5), neurons[5].kind, 0);
+    assert_close(vt_tensor_get(vt_tensor_map_find(truth, "colour"), 3 * 5 + 2),
+                 neurons[5].colour[2], 0);
+    assert_ok(vt_tensor_new(&images, VT_U8, 4, (int64_t[]){30, 56, 64, 3}));
+    assert_ok(vt_image_source_read_batch(vt_session_images(session), 0, 30, 56, 64, images.data));
+    assert_ok(vt_simulate_rates(rates, neurons, 8, &images));
+    assert_memory_equal(rates, true_rates, sizeof rates);
+
+    /* Poisson: over repeats the variance is the mean, and averages lie about the true rates. */
+    const double *raw = vt_session_raw(session)->data;
+    const double *averaged = vt_session_averaged(session)->data;
+    double variance = 0, mean = 0, chi = 0;
+    for (int i = 0; i < 8 * 30; i++) {
+        double sum = 0, squares = 0;
+        for (int k = 0; k < 40; k++) {
+            double spikes = raw[i * 40 + k];
+            assert_true(spikes >= 0 && spikes == floor(spikes));
+            sum += spikes;
+            squares += spikes * spikes;
+        }
+        assert_close(averaged[i], sum / 40, 1e-12);
+        mean += sum / 40;
+        variance += (squares - sum * sum / 40) / 39;
+        chi += (averaged[i] - true_rates[i]) * (averaged[i] - true_rates[i]) * 40 / true_rates[i];
+    }
+    assert_close(variance / mean, 1, 0.06);
+    assert_close(chi / (8 * 30), 1, 0.35); /* s.d. sqrt(2 / 240) = 0.09 */
+    vt_tensor_free(&images);
+    vt_tensor_map_free(truth);
+    vt_session_close(session);
+    remove_folder(folder);
+    remove_folder(folder2);
+}
+
+static bool stop_in_second(void *context, int64_t done, int64_t total, const char *line)
+{
+    (void)context;
+    assert_int_equal(60, total);
+    assert_non_null(line);
+    return done <= 30;
+}
+
+static bool stop_at_once(void *context, int64_t done, int64_t total, const char *line)
+{
+    (void)context, (void)done, (void)total, (void)line;
+    return false;
+}
+
+static void test_simulate_all_or_nothing(void **state)
+{
+    (void)state;
+    char folder[4096], target[4096], path[4200];
+    vt_simulate_options options = small();
+    new_folder(folder);
+    snprintf(target, sizeof target, "%.4000s/made", folder);
+    options.repeats = 2;
+
+    vt_progress stop = {.report = stop_in_second};
+    assert_status(VT_EINTERRUPTED, vt_simulate(target, &options, &stop));
+    assert_int_not_equal(0, access(target, F_OK)); /* session 1 had been written */
+
+    options.sessions = 1;
+    options.images = 3;
+    int failures = 0;
+    vt_threads_set(1);
+    for (int n = 0;; n = n < 12 ? n + 1 : n + n / 8) {
+        vt_alloc_fail_after(n);
+        vt_status status = vt_simulate(target, &options, NULL);
+        vt_alloc_fail_after(-1);
+        if (status == VT_OK) break;
+        assert_status(VT_ENOMEM, status);
+        assert_int_not_equal(0, access(target, F_OK));
+        failures++;
+    }
+    vt_threads_set(0);
+    assert_true(failures > 30);
+
+    /* Existing sessions are never touched; others beside them are no obstacle. */
+    options.sessions = 2;
+    assert_status(VT_EINVAL, vt_simulate(target, &options, NULL));
+    assert_message("sim001");
+    part(path, target, session_files[0]);
+    assert_int_not_equal(0, access(path, F_OK));
+    remove_folder(target);
+    assert_int_equal(0, mkdir(target, 0777));
+    part(path, target, "images");
+    assert_int_equal(0, mkdir(path, 0777));
+    part(path, target, "images/images_other.zip");
+    assert_ok(vt_file_write(path, "", 0));
+    assert_status(VT_EINTERRUPTED,
+                  vt_simulate(target, &options, &(vt_progress){stop_at_once, NULL}));
+    assert_int_equal(0, access(path, F_OK));
+
+    part(path, folder, "file");
+    assert_ok(vt_file_write(path, "", 0));
+    assert_status(VT_EIO, vt_simulate(path, &options, NULL));
+    part(path, folder, "no/such");
+    assert_status(VT_EIO, vt_simulate(path, &options, NULL));
+    remove_folder(folder);
+}
+
+static void test_simulate_checks_options(void **state)
+{
+    (void)state;
+    const struct {
+        size_t offset;
+        int low, high;
+    } fields[] = {
+        {offsetof(vt_simulate_options, sessions), 0, 1000},
+        {offsetof(vt_simulate_options, images), 1, 1000001},
+        {offsetof(vt_simulate_options, neurons), 0, 10001},
+        {offsetof(vt_simulate_options, repeats), -1, 1001},
+        {offsetof(vt_simulate_options, height), 55, 1025},
+        {offsetof(vt_simulate_options, width), INT32_MIN, INT32_MAX},
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        for (int k = 0; k < 2; k++) {
+            vt_simulate_options options = small();
+            *(int *)((char *)&options + fields[i].offset) = k ? fields[i].high : fields[i].low;
+            assert_status(VT_EINVAL, vt_simulate("/nonexistent", &options, NULL));
+        }
+    vt_simulate_options options = small();
+    options.images = 1000000;
+    assert_status(VT_EINVAL, vt_simulate("/nonexistent", &options, NULL));
+    assert_message("8 GiB");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,6 +573,9 @@ int main(void)
         cmocka_unit_test(test_colour_and_place),
         cmocka_unit_test(test_rates_reject_nonsense),
         cmocka_unit_test(test_drawn_neurons),
+        cmocka_unit_test(test_simulate_writes_sessions),
+        cmocka_unit_test(test_simulate_all_or_nothing),
+        cmocka_unit_test(test_simulate_checks_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

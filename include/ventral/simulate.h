@@ -3,6 +3,7 @@
 #ifndef VENTRAL_SIMULATE_H
 #define VENTRAL_SIMULATE_H
 
+#include "ventral/progress.h"
 #include "ventral/tensor.h"
 
 #ifdef __cplusplus
@@ -54,7 +55,7 @@ typedef struct vt_simulate_neuron {
 
 typedef struct vt_simulate_options {
     int sessions;      /* 1 to 999: sim001, sim002, ... */
-    int images;        /* a session, 2 to 1,000,000 */
+    int images;        /* a session, 2 to 1,000,000; they are held in memory, at most 8 GiB */
     int neurons;       /* a session, 1 to 10,000 */
     int repeats;       /* of each image, 1 to 1,000 */
     int height, width; /* 56 to 1,024 pixels */
@@ -77,6 +78,15 @@ vt_status vt_simulate_neurons(vt_simulate_neuron *out, const vt_simulate_options
  * around an image is mid grey. Parallel over images. */
 vt_status vt_simulate_rates(double *out, const vt_simulate_neuron *neurons, int count,
                             const vt_tensor *images);
+
+/* Writes sessions sim001, sim002, ... into `folder` in the published layout (see session.h):
+ * images, averaged and raw spike counts, Poisson about vt_simulate_rates of the images as stored.
+ * The truth comes beside them in truth/truth_ID.npz: one array a field of vt_simulate_neuron,
+ * `kind` numbering the lines of the text `kinds`, and `rates` (neurons, images). Progress counts
+ * images. VT_EINVAL when `folder` has such a session already; on failure or interruption what was
+ * written is removed. The same options give the same files. */
+vt_status vt_simulate(const char *folder, const vt_simulate_options *options,
+                      const vt_progress *progress);
 
 #ifdef __cplusplus
 }

@@ -19,9 +19,9 @@ double vt_simulate_rate(const vt_simulate_neuron *neuron, vt_simulate_drive driv
 /* VT_EINVAL, naming it, when an option is out of its range. */
 vt_status vt_simulate_check(const vt_simulate_options *options);
 
-/* Allocates the first `count` images of session `session`, uint8 (count, height, width, 3). Session
- * 0 is shown to no one: it calibrates neurons. */
-vt_status vt_simulate_images(vt_tensor *out, const vt_simulate_options *options, int session,
-                             int count);
+/* Draws images first .. first + count - 1 of session `session` into `out`, uint8 (count, height,
+ * width, 3), in parallel. Session 0 is shown to no one: it calibrates neurons. */
+vt_status vt_simulate_images(uint8_t *out, const vt_simulate_options *options, int session,
+                             int first, int count);
 
 #endif

@@ -135,10 +135,12 @@ vt_status vt_simulate_neurons(vt_simulate_neuron *out, const vt_simulate_options
     uint32_t turn = vt_rng_below(&rng, KIND_TURNS);
     place[0] = options->width * uniform(&rng, 0.4, 0.6);
     place[1] = options->height * uniform(&rng, 0.4, 0.6);
-    VT_TRY(vt_simulate_images(&images, options, 0, CALIBRATION_IMAGES));
+    VT_TRY(vt_tensor_new(&images, VT_U8, 4,
+                         (int64_t[]){CALIBRATION_IMAGES, options->height, options->width, 3}));
     vt_simulate_drive *drives = vt_alloc((size_t)count * CALIBRATION_IMAGES, sizeof *drives);
     vt_status status = drives ? VT_OK : VT_ENOMEM;
     if (status != VT_OK) goto done;
+    VT_TRY_GOTO(vt_simulate_images(images.data, options, 0, 0, CALIBRATION_IMAGES), done);
     for (int i = 0; i < count; i++) {
         vt_rng_init(&rng, options->seed, VT_RNG_NEURON, (uint32_t)session, (uint32_t)i);
         out[i] = (vt_simulate_neuron){.kind = kinds[((uint32_t)i + turn) % KIND_TURNS]};

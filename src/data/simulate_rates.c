@@ -113,19 +113,19 @@ static vt_status prepare_filters(vt_arena *arena, unit *u, double *spacing)
     double sd = n->radius;
     switch (n->kind) {
     case VT_SIMULATE_ORIENTATION:
-        *spacing = 0.8 * GABOR_WAVES / n->frequency;
+        *spacing = GABOR_WAVES / n->frequency;
         return gabor(arena, &u->filter[0], n, n->orientation, 0);
     case VT_SIMULATE_CURVATURE:
-        *spacing = 0.8 * GABOR_WAVES / n->frequency;
+        *spacing = GABOR_WAVES / n->frequency;
         VT_TRY(gabor(arena, &u->filter[0], n, n->orientation + n->bend, ARC_WAVES / n->frequency));
         return gabor(arena, &u->filter[1], n, n->orientation - n->bend, -ARC_WAVES / n->frequency);
     case VT_SIMULATE_COLOUR:
-        *spacing = 0.8 * sd;
+        *spacing = sd;
         VT_TRY(blob(arena, &u->filter[0], n, sd, 0));
         return blob(arena, &u->filter[1], n, BLOB_SURROUND * sd, 0);
     default:
         sd = n->radius / DOT_RADIUS_PER_SD;
-        *spacing = 0.8 * sd;
+        *spacing = sd;
         VT_TRY(blob(arena, &u->filter[0], n, sd, 0));
         VT_TRY(blob(arena, &u->filter[1], n, DOT_SURROUND * sd, 0));
         VT_TRY(blob(arena, &u->filter[2], n, DOT_EDGE * sd, 1));

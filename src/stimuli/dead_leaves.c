@@ -118,11 +118,11 @@ static void make_tile(void)
 /* Tile at (u, v) in texels, bilinear; any finite coordinates below 2^30. */
 static float tile_at(float u, float v)
 {
-    float i = floorf(v), j = floorf(u);
-    unsigned y = (unsigned)(int)i % TILE, x = (unsigned)(int)j % TILE;
+    int i = (int)v, j = (int)u; /* floorf is a call on processors of the base instruction set */
+    i -= v < (float)i, j -= u < (float)j;
+    unsigned y = (unsigned)i % TILE, x = (unsigned)j % TILE, right = (x + 1) % TILE;
     const float *top = tile[y], *low = tile[(y + 1) % TILE];
-    unsigned right = (x + 1) % TILE;
-    u -= j, v -= i;
+    u -= (float)j, v -= (float)i;
     float t = top[x] + u * (top[right] - top[x]), l = low[x] + u * (low[right] - low[x]);
     return t + v * (l - t);
 }
@@ -148,7 +148,7 @@ static void draw_scene(scene *out, int height, int width, vt_rng *rng)
     *out = (scene){.height = height, .width = width};
     out->min_radius = expf(uniform(rng, 0.2f, 1.6f));
     out->max_radius = fmaxf(larger, 1.5f * out->min_radius);
-    out->open = 0.003f + 0.5f * powf(uniform(rng, 0, 1), 4);
+    out->open = 0.01f + 0.5f * powf(uniform(rng, 0, 1), 4);
     out->light[0] = cosf(angle);
     out->light[1] = sinf(angle);
     out->shading = uniform(rng, 0.1f, 0.5f);
@@ -307,7 +307,7 @@ static void cover_row(float *cover, const leaf *l, int y, int first, int last)
     for (int x = first; x < last; x++) {
         float dx = (float)x + 0.5f - l->x;
         float u = (l->cosine * dx + u0) * inverse_a, v = (v0 - l->sine * dx) * inverse_b;
-        float q = sqrtf(u * u + v * v + 1e-12f), c = u / q, s = v / q;
+        float q = sqrtf(u * u + v * v + 1e-12f), per_q = 1 / q, c = u * per_q, s = v * per_q;
         float c2 = c * c - s * s, s2 = 2 * c * s, c3 = c2 * c - s2 * s, s3 = s2 * c + c2 * s;
         float c5 = c3 * c2 - s3 * s2, s5 = s3 * c2 + c3 * s2;
         float rim = 1 + l->lobe[0] * c3 + l->lobe[1] * s3 + l->lobe[2] * c5 + l->lobe[3] * s5;
