@@ -1,0 +1,63 @@
+/* Linear readouts from features to neurons: ridge regression, and the factorized readout of feature
+ * maps. All matrices are row-major. Features given as float are converted block by block, so that
+ * the caller's matrix is the only large one. NaN or infinity anywhere is VT_ENUMERIC. */
+#ifndef VENTRAL_READOUT_H
+#define VENTRAL_READOUT_H
+
+#include "ventral/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Ridge regression, intercept unpenalised: minimises |y - (x - mean_x) w - mean_y|^2 + alpha |w|^2
+ * for every target, as scikit-learn's Ridge does (Hoerl & Kennard 1970). */
+typedef struct vt_ridge vt_ridge;
+
+typedef struct vt_ridge_options {
+    double alpha;         /* < 0: chosen by cross-validation; 0: least squares of least norm */
+    const double *alphas; /* candidates; NULL: 10^-6 .. 10^3 in half decades, times the mean squared
+                             norm of a sample's centered features */
+    int alpha_count;
+    int folds; /* of the cross-validation; samples are dealt to them at random */
+    uint64_t seed;
+    bool per_target; /* an alpha for every target; else the one with the least squared error,
+                        averaged over targets in units of their variance */
+} vt_ridge_options;
+
+vt_ridge_options vt_ridge_options_default(void); /* alpha -1, 5 folds, one alpha for all targets */
+
+/* Fits x (samples, features) to y (samples, targets). Works on the smaller of the two Gram
+ * matrices, so memory beside the inputs and weights grows with min(samples, features)^2. NULL
+ * `options` are the default ones. Free with vt_ridge_free. */
+vt_status vt_ridge_fit(vt_ridge **out, const double *x, const double *y, int64_t samples,
+                       int64_t features, int64_t targets, const vt_ridge_options *options);
+vt_status vt_ridge_fit_float(vt_ridge **out, const float *x, const double *y, int64_t samples,
+                             int64_t features, int64_t targets, const vt_ridge_options *options);
+void vt_ridge_free(vt_ridge *ridge);
+
+/* Predictions (samples, targets) from x (samples, features). */
+vt_status vt_ridge_predict(const vt_ridge *ridge, double *out, const double *x, int64_t samples);
+vt_status vt_ridge_predict_float(const vt_ridge *ridge, double *out, const float *x,
+                                 int64_t samples);
+
+int64_t vt_ridge_features(const vt_ridge *ridge);
+int64_t vt_ridge_targets(const vt_ridge *ridge);
+const double *vt_ridge_weights(const vt_ridge *ridge);   /* (features, targets); borrowed */
+const double *vt_ridge_intercept(const vt_ridge *ridge); /* (targets): y = x w + intercept */
+const double *vt_ridge_alphas(const vt_ridge *ridge);    /* (targets): the alpha used for each */
+
+/* Out-of-fold predictions (samples, targets): every sample is predicted by a ridge fitted to the
+ * other folds, whose alpha, when it is to be chosen, is chosen by cross-validation within those
+ * (nested, so that the score is unbiased). */
+vt_status vt_ridge_cross_validate(double *out, const double *x, const double *y, int64_t samples,
+                                  int64_t features, int64_t targets,
+                                  const vt_ridge_options *options);
+vt_status vt_ridge_cross_validate_float(double *out, const float *x, const double *y,
+                                        int64_t samples, int64_t features, int64_t targets,
+                                        const vt_ridge_options *options);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
