@@ -175,6 +175,8 @@ static void executes_nothing(void **state)
            PROTO "ca\x1b"
                  "b\nc\x7f"
                  "d\n.");
+    refuse(VT_EUNSUPPORTED, "holds a torch.ComplexFloatStorage, whose elements are not read",
+           PROTO "ctorch\nComplexFloatStorage\n.");
     refuse(VT_EUNSUPPORTED, "opcode 0x69", PROTO "(ios\nsystem\n.");
     refuse(VT_EUNSUPPORTED, "opcode 0x81", PROTO "ccollections\nOrderedDict\n)\x81.");
     refuse(VT_EUNSUPPORTED, "opcode 0x82", PROTO "\x82\1.");
@@ -276,6 +278,7 @@ static void survives_pickle_bombs(void **state)
     memset(marks, '(', size);
     memcpy(marks, PROTO, 2);
     assert_status(VT_EUNSUPPORTED, parse_pickle(&map, marks, size, "little"));
+    assert_message("entry x/data.pkl has 20971520 bytes");
     assert_status(VT_EUNSUPPORTED, parse_pickle(&map, marks, 16u << 20, "little"));
     memset(marks + 2, ']', size - 2);
     assert_status(VT_EUNSUPPORTED, parse_pickle(&map, marks, 16u << 20, "little"));

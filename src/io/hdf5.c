@@ -212,10 +212,12 @@ vt_status vt_hdf5_stream_parse(vt_tensor_map **out, const void *data, size_t siz
 static vt_status explain_death(int how, bool known, unsigned seconds)
 {
     int number = known && WIFSIGNALED(how) ? WTERMSIG(how) : 0;
-    if (number == SIGXCPU || number == SIGALRM || number == SIGKILL)
+    if (number == SIGXCPU || number == SIGALRM)
         return vt_error(VT_EFORMAT,
                         "not a readable HDF5 file: the HDF5 library did not finish in %u s",
                         seconds);
+    if (number == SIGKILL)
+        return vt_error(VT_ENOMEM, "the HDF5 reader was killed, perhaps for lack of memory");
     return vt_error(VT_EFORMAT, "not a readable HDF5 file: the HDF5 library crashed on it");
 }
 

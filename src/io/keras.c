@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "io/hdf5_child.h"
 #include "io/json.h"
+#include "io/zip.h"
 #include "ventral/weights.h"
 
 #define MAX_LAYERS 4096
@@ -173,7 +174,7 @@ static const char *class_of_group(const char *group, size_t length)
     return "";
 }
 
-/* Appends ".part" in place, with '/' in it as '.'. */
+/* Appends ".part" in place. */
 static vt_status append(char name[VT_NAME_SIZE], const char *part, size_t length)
 {
     size_t used = strlen(name), dot = used > 0;
@@ -181,8 +182,7 @@ static vt_status append(char name[VT_NAME_SIZE], const char *part, size_t length
         return vt_error(VT_EUNSUPPORTED, "the name of the weight %.60s...%.*s is too long", name,
                         (int)(length < 60 ? length : 60), part);
     if (dot) name[used++] = '.';
-    for (size_t i = 0; i < length; i++)
-        name[used + i] = part[i] == '/' ? '.' : part[i];
+    memcpy(name + used, part, length);
     name[used + length] = '\0';
     return VT_OK;
 }
@@ -318,6 +318,8 @@ static vt_status name_legacy(reader *r, weight *w, size_t skip, bool whole)
     char weight_name[VT_NAME_SIZE];
     snprintf(weight_name, sizeof weight_name, "%.*s",
              (int)(colon ? (size_t)(colon - last) : strlen(last)), last);
+    for (char *c = weight_name; *c; c++)
+        if (*c == '/') *c = '.';
     if (found && begins(found->class_name, "DepthwiseConv") && strcmp(weight_name, "kernel") == 0)
         snprintf(weight_name, sizeof weight_name, "depthwise_kernel"); /* as Keras 3 writes .h5 */
     w->name[0] = '\0';
@@ -431,12 +433,12 @@ static vt_status read_hdf5(vt_tensor_map **out, reader *r, const void *data, siz
     return collect(out, r, config);
 }
 
-static vt_status read_entry(vt_zip *zip, const char *name, void **out, size_t *size)
+static vt_status read_entry(vt_zip *zip, const char *name, uint64_t limit, void **out, size_t *size)
 {
     int64_t entry = vt_zip_find(zip, name);
     if (entry < 0)
         return vt_error(VT_EFORMAT, "not a Keras model: the zip archive holds no %s", name);
-    return vt_zip_read(zip, entry, out, size);
+    return vt_zip_read_limited(zip, entry, limit, out, size);
 }
 
 static vt_status read_archive(vt_tensor_map **out, reader *r, const void *data, size_t size)
@@ -444,10 +446,11 @@ static vt_status read_archive(vt_tensor_map **out, reader *r, const void *data, 
     vt_zip *zip = NULL;
     void *config = NULL, *weights = NULL;
     size_t config_size, weights_size;
+    uint64_t limit = ((uint64_t)64 << 20) + 4 * (uint64_t)size; /* weights hardly compress */
     vt_status status;
     VT_TRY_GOTO(vt_zip_open_memory(&zip, data, size, "its zip archive"), done);
-    VT_TRY_GOTO(read_entry(zip, "config.json", &config, &config_size), done);
-    VT_TRY_GOTO(read_entry(zip, "model.weights.h5", &weights, &weights_size), done);
+    VT_TRY_GOTO(read_entry(zip, "config.json", MAX_CONFIG, &config, &config_size), done);
+    VT_TRY_GOTO(read_entry(zip, "model.weights.h5", limit, &weights, &weights_size), done);
     VT_TRY_GOTO(parse_config(r, config, "config.json"), done);
     VT_TRY_GOTO(vt_hdf5_parse(&r->file, weights, weights_size, "model.weights.h5"), done);
     status = collect(out, r, config);

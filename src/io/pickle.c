@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_PICKLE (16u << 20) /* bytes: some 100,000 tensors */
 #define MAX_VALUES (2u << 20)
 #define MAX_STACK (1u << 20)
 #define CHUNK 256 /* values allocated at once */
@@ -287,6 +286,11 @@ static vt_status push_global(machine *m, const char *module, size_t module_lengt
     char shown_module[100], shown_name[100];
     show(shown_module, sizeof shown_module, module, module_length);
     show(shown_name, sizeof shown_name, name, name_length);
+    size_t suffix = name_length > 7 ? name_length - 7 : 0;
+    if (strcmp(shown_module, "torch") == 0 && name_length < sizeof shown_name &&
+        strcmp(shown_name + suffix, "Storage") == 0)
+        return vt_error(VT_EUNSUPPORTED, "holds a torch.%s, whose elements are not read",
+                        shown_name);
     return vt_error(VT_EUNSUPPORTED,
                     "holds a pickled %s.%s, which is not read; save the state dictionary alone: "
                     "torch.save(model.state_dict(), ...)",
@@ -499,7 +503,7 @@ vt_status vt_pickle_parse(const vt_pickle_value **out, vt_arena *arena, const vo
 {
     machine m = {
         .arena = arena, .at = data, .end = (const unsigned char *)data + size, .size = size};
-    if (size > MAX_PICKLE) return too_large();
+    if (size > VT_PICKLE_MAX_BYTES) return too_large();
     value *top = NULL;
     vt_status status = run(&m, &top);
     free(m.stack);

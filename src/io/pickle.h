@@ -6,6 +6,8 @@
 #include "base/arena.h"
 #include "ventral/tensor.h"
 
+#define VT_PICKLE_MAX_BYTES (16u << 20) /* some 100,000 tensors */
+
 typedef enum vt_pickle_kind {
     VT_PICKLE_NONE,
     VT_PICKLE_BOOL,
@@ -54,9 +56,9 @@ struct vt_pickle_value {
     };
 };
 
-/* Runs the pickle (protocols 2 to 5). Values live in `arena` and in `data`; shared and even cyclic
- * values are possible. VT_EUNSUPPORTED, naming it, for any global but OrderedDict, the functions
- * that rebuild tensors and parameters, and the storage classes. */
+/* Runs the pickle (protocols 2 to 5, at most VT_PICKLE_MAX_BYTES). Values live in `arena` and in
+ * `data`; shared and even cyclic values are possible. VT_EUNSUPPORTED, naming it, for any global
+ * but OrderedDict, the functions that rebuild tensors and parameters, and the storage classes. */
 vt_status vt_pickle_parse(const vt_pickle_value **out, vt_arena *arena, const void *data,
                           size_t size);
 

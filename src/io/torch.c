@@ -7,7 +7,7 @@
 
 #include "base/arena.h"
 #include "io/pickle.h"
-#include "ventral/io.h"
+#include "io/zip.h"
 #include "ventral/weights.h"
 
 #define MAX_DEPTH 32       /* of dictionaries in dictionaries */
@@ -28,7 +28,8 @@ typedef struct reader {
     vt_tensor_map *map;
     storage *storages; /* those read so far */
     size_t storage_count, storage_capacity;
-    uint64_t left; /* bytes of tensors still allowed: views may share storages, but not endlessly */
+    /* bytes still allowed: views may share storages, and archives compress, but not endlessly */
+    uint64_t left, storages_left;
     size_t texts;
     int visits, tensor_count, text_count;
 } reader;
@@ -58,7 +59,7 @@ static vt_status read_byte_order(reader *r)
     if (entry < 0) return VT_OK; /* before PyTorch 2.1: as on the machine that wrote it */
     void *text;
     size_t size;
-    VT_TRY(vt_zip_read(r->zip, entry, &text, &size));
+    VT_TRY(vt_zip_read_limited(r->zip, entry, 16, &text, &size));
     bool little = size == 6 && memcmp(text, "little", 6) == 0;
     bool big = size == 3 && memcmp(text, "big", 3) == 0;
     free(text);
@@ -90,7 +91,8 @@ static vt_status read_storage(reader *r, const vt_pickle_value *key, const stora
     int64_t entry = vt_zip_find(r->zip, name);
     if (entry < 0) return vt_error(VT_EFORMAT, "the storage %s is missing", name);
     storage *s = &r->storages[r->storage_count];
-    VT_TRY(vt_zip_read(r->zip, entry, &s->data, &s->size));
+    VT_TRY(vt_zip_read_limited(r->zip, entry, r->storages_left, &s->data, &s->size));
+    r->storages_left -= s->size;
     s->key = key;
     r->storage_count++;
     *out = s;
@@ -231,7 +233,7 @@ static vt_status read_checkpoint(reader *r)
     char name[VT_NAME_SIZE] = "";
     VT_TRY(find_archive(r, &entry));
     VT_TRY(read_byte_order(r));
-    VT_TRY(vt_zip_read(r->zip, entry, &pickle, &size));
+    VT_TRY(vt_zip_read_limited(r->zip, entry, VT_PICKLE_MAX_BYTES, &pickle, &size));
     vt_status status;
     VT_TRY_GOTO(vt_arena_new(&arena), done);
     VT_TRY_GOTO(vt_pickle_parse(&top, arena, pickle, size), done);
@@ -271,7 +273,7 @@ vt_status vt_torch_parse(vt_tensor_map **out, const void *data, size_t size, con
         return vt_error(VT_EFORMAT, "%s: not a PyTorch checkpoint (no zip archive)", label);
     reader *r = vt_alloc(1, sizeof *r);
     if (!r) return VT_ENOMEM;
-    r->left = ((uint64_t)64 << 20) + 16 * (uint64_t)size;
+    r->left = r->storages_left = ((uint64_t)64 << 20) + 16 * (uint64_t)size;
     vt_status status = vt_zip_open_memory(&r->zip, data, size, "its zip archive");
     if (status == VT_OK) status = vt_tensor_map_new(&r->map);
     if (status == VT_OK) status = read_checkpoint(r);

@@ -213,12 +213,17 @@ static vt_status read_entry(vt_zip *zip, zip_file_t *file, const zip_stat_t *inf
     }
 }
 
-static vt_status read_locked(vt_zip *zip, int64_t index, void **out, size_t *out_size)
+static vt_status read_locked(vt_zip *zip, int64_t index, uint64_t limit, void **out,
+                             size_t *out_size)
 {
     zip_stat_t info;
     if (zip_stat_index(zip->archive, (zip_uint64_t)index, 0, &info) != 0)
         return zip_error_of(zip_get_error(zip->archive), zip->label);
     VT_TRY(check_entry(zip, &info));
+    if (info.size > limit)
+        return vt_error(VT_EUNSUPPORTED, "%s: entry %s has %llu bytes, more than the %llu expected",
+                        zip->label, info.name, (unsigned long long)info.size,
+                        (unsigned long long)limit);
     zip_file_t *file = zip_fopen_index(zip->archive, (zip_uint64_t)index, 0);
     if (!file) return entry_error_of(zip_get_error(zip->archive), zip->label, info.name);
     char *data = vt_alloc(info.size, 1); /* always one zero byte more than asked */
@@ -233,15 +238,21 @@ static vt_status read_locked(vt_zip *zip, int64_t index, void **out, size_t *out
     return VT_OK;
 }
 
-vt_status vt_zip_read(vt_zip *zip, int64_t index, void **out, size_t *out_size)
+vt_status vt_zip_read_limited(vt_zip *zip, int64_t index, uint64_t limit, void **out,
+                              size_t *out_size)
 {
     if (index < 0 || index >= zip->count)
         return vt_error(VT_EINVAL, "%s: no entry %lld; the archive has %lld", zip->label,
                         (long long)index, (long long)zip->count);
     pthread_mutex_lock(&zip->lock);
-    vt_status status = read_locked(zip, index, out, out_size);
+    vt_status status = read_locked(zip, index, limit, out, out_size);
     pthread_mutex_unlock(&zip->lock);
     return status;
+}
+
+vt_status vt_zip_read(vt_zip *zip, int64_t index, void **out, size_t *out_size)
+{
+    return vt_zip_read_limited(zip, index, MAX_ENTRY_BYTES, out, out_size);
 }
 
 /* libzip writes to a temporary file of its own and renames it over target.temporary, which is the
