@@ -124,7 +124,8 @@ config = json.dumps(model(LAYERS))
 write("keras/functional.keras", keras(config, numbered))
 write("keras/by_name.keras", keras(config, lambda f: numbered(f, FEW, by_name=True)))
 shuffled = json.dumps(model(list(reversed(LAYERS))))
-write("keras/noted.keras", keras(shuffled, lambda f: numbered(f, FEW, noted=True)))
+write("keras/noted.keras", keras(
+    shuffled, lambda f: numbered(f, {"one_bn": VARIABLES["one_bn"]}, noted=True)))
 
 
 def nested(file):
