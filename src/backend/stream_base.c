@@ -1,0 +1,6 @@
+/* Streamed convolution, compiled for any processor. */
+#define LANES 4
+#define ACCUMULATORS 12
+#include "backend/stream_loops.h"
+
+const vt_stream_isa vt_stream_isa_base = {"base", LANES, BLOCK, full, depthwise};
