@@ -1,0 +1,12 @@
+/* Parts of the compact models that training puts together itself. */
+#ifndef VT_MODELS_COMPACT_H
+#define VT_MODELS_COMPACT_H
+
+#include "ventral/model.h"
+
+/* Adds the mixing and spatial pooling stages for `neurons` neurons on a feature map; node and
+ * parameter names get `suffix` behind the stage's name. Returns the flat output. */
+vt_node vt_compact_shared_readout(vt_graph *graph, vt_node features, int neurons,
+                                  const char *suffix);
+
+#endif
