@@ -272,6 +272,9 @@ size_t vt_plan_bytes(const vt_plan *plan)
 
 const char *vt_plan_kernel_name(const vt_plan *plan, vt_node node)
 {
-    if (!holds(plan, node) || plan->nodes[node].step < 0) return NULL;
+    if (!holds(plan, node)) return NULL;
+    while (vt_plan_is_view(plan, node))
+        node = plan->graph->nodes[node].in[0];
+    if (plan->nodes[node].step < 0) return NULL;
     return plan->steps[plan->nodes[node].step].kernel.name;
 }

@@ -38,9 +38,7 @@ static void torch_name(char *out, size_t size, const char *name)
     const char *role = dot;
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
         if (strcmp(dot, roles[i][0]) == 0) role = roles[i][1];
-    int layer;
-    bool separable = sscanf(name, "layer%d_conv.bias", &layer) == 1 && layer > 0 &&
-                     strcmp(dot, ".bias") == 0 && strstr(name, "_conv.");
+    bool separable = strstr(name, "_conv.bias") && strcmp(name, "layer0_conv.bias") != 0;
     snprintf(out, size, "layers.%.*s%s", stem, name, separable ? "_point.bias" : role);
 }
 
