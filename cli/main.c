@@ -1,0 +1,47 @@
+/* ventral: the table of commands. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+
+static const cli_command commands[] = {
+    {"info", "what a file, folder or session is: shapes, parameters, filters", cmd_info},
+    {"predict", "responses of models to images", cmd_predict},
+    {"score", "how well models predict recorded neurons", cmd_score},
+    {"fit", "a model of neurons from recordings", cmd_fit},
+    {"simulate", "recordings of model neurons whose truth is known", cmd_simulate},
+    {"demo", "simulate, fit, score and show it all on a page", cmd_demo},
+    {"version", "version of this program and of what it runs on", cmd_version},
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static void print_help(FILE *to)
+{
+    fputs("Usage: ventral COMMAND [options] [operands]\n\n"
+          "Neural-network models of the ventral visual stream.\n\nCommands:\n",
+          to);
+    for (int i = 0; i < COMMANDS; i++)
+        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    fputs("\n'ventral COMMAND --help' tells more; so does 'man ventral-COMMAND'.\n", to);
+}
+
+int main(int argc, const char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+    if (!*name) {
+        print_help(stderr);
+        return CLI_MISUSED;
+    }
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        print_help(stdout);
+        return cli_finish();
+    }
+    if (strcmp(name, "--version") == 0) name = "version";
+    for (int i = 0; i < COMMANDS; i++)
+        if (strcmp(name, commands[i].name) == 0) {
+            cli_catch_interrupt();
+            return commands[i].run(argc - 1, argv + 1);
+        }
+    fprintf(stderr, "ventral: there is no command '%s'; 'ventral --help' lists them\n", name);
+    return CLI_MISUSED;
+}

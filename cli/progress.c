@@ -1,0 +1,75 @@
+/* Progress on standard error, and Ctrl-C. */
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal)
+{
+    (void)signal;
+    interrupted = 1;
+}
+
+void cli_catch_interrupt(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void time_text(char *out, size_t size, double seconds)
+{
+    if (seconds < 60)
+        snprintf(out, size, "%.0f s", seconds);
+    else if (seconds < 3600)
+        snprintf(out, size, "%d min %02d s", (int)seconds / 60, (int)seconds % 60);
+    else
+        snprintf(out, size, "%d h %02d min", (int)(seconds / 3600), (int)seconds / 60 % 60);
+}
+
+static bool report(void *context, int64_t done, int64_t total, const char *line)
+{
+    cli_progress *p = context;
+    double time = now(), elapsed = time - p->started;
+    bool terminal = isatty(STDERR_FILENO);
+    bool due = time - p->shown >= (terminal ? 0.1 : 10) || done == total;
+    if (due && (terminal || elapsed > 2)) {
+        char left[32] = "";
+        if (total > 0 && done > 0 && done < total)
+            time_text(left, sizeof left, elapsed / (double)done * (double)(total - done));
+        fprintf(stderr, "%s%s", terminal ? "\r\033[K" : "", p->what);
+        if (total > 0) fprintf(stderr, " %3.0f %%", 100.0 * (double)done / (double)total);
+        if (elapsed > 0.5 && done > 0) fprintf(stderr, ", %.3g/s", (double)done / elapsed);
+        if (*left) fprintf(stderr, ", %s left", left);
+        if (line) fprintf(stderr, "  %s", line);
+        if (!terminal) fputc('\n', stderr);
+        p->drawn = terminal;
+        p->shown = time;
+    }
+    return !interrupted;
+}
+
+const vt_progress *cli_progress_start(cli_progress *p, const char *what)
+{
+    *p = (cli_progress){.what = what, .started = now(), .progress = {report, p}};
+    p->shown = p->started;
+    return &p->progress;
+}
+
+void cli_progress_end(cli_progress *p)
+{
+    if (p->drawn) fputs("\r\033[K", stderr);
+    p->drawn = false;
+}
