@@ -73,8 +73,8 @@ static int run(const cli_models *models, const char *images, const char *range, 
     if (vt_stimulus_set_open(&stimuli, images) != VT_OK) return cli_fail();
     cli_progress progress;
     options->progress = cli_progress_start(&progress, "predict");
-    vt_status status = vt_range_parse(&options->begin, &options->end, range,
-                                      vt_stimulus_set_count(stimuli));
+    vt_status status =
+        vt_range_parse(&options->begin, &options->end, range, vt_stimulus_set_count(stimuli));
     if (status == VT_OK)
         status = options->tap ? predict_tap(models, stimuli, options, output)
                               : predict_responses(models, stimuli, options, output);

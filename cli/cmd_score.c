@@ -17,10 +17,10 @@ static int print_json(const vt_session_score *score, const vt_session_info *info
     for (int64_t i = 0; i < score->count; i++) {
         const vt_neuron_score *n = &score->neurons[i];
         json_array_append_new(
-            neurons, json_pack("{s:I, s:s, s:o, s:o, s:o, s:o}", "neuron", (json_int_t)n->neuron,
-                               "model", models->paths[n->model], "r", cli_number(n->r), "r2",
-                               cli_number(n->r2), "r2_er", cli_number(n->r2_er), "reliability",
-                               cli_number(n->reliability)));
+            neurons,
+            json_pack("{s:I, s:s, s:o, s:o, s:o, s:o}", "neuron", (json_int_t)n->neuron, "model",
+                      models->paths[n->model], "r", cli_number(n->r), "r2", cli_number(n->r2),
+                      "r2_er", cli_number(n->r2_er), "reliability", cli_number(n->reliability)));
     }
     return cli_print_json(json_pack(
         "{s:s, s:I, s:[I,I], s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "session", info->id, "images",
@@ -114,8 +114,7 @@ int cmd_score(int argc, const char **argv)
         {"neurons", 'n', POPT_ARG_STRING, &request.neurons, 0, "Only these neurons, as 0,3,5-9",
          "LIST"},
         CLI_COMMON};
-    poptContext context =
-        cli_parse(argc, argv, table, "MODEL... --recordings DIR --session ID");
+    poptContext context = cli_parse(argc, argv, table, "MODEL... --recordings DIR --session ID");
     if (!context) return CLI_MISUSED;
     const char **operands = cli_operands(context, &operand_count);
     int code;

@@ -291,6 +291,83 @@ static void test_gradients_through_a_network(void **state)
     }
 }
 
+/* Two recordings in one batch: values against the definition, gradients against differences. */
+static void test_gaussian_readout(void **state)
+{
+    (void)state;
+    small_net net;
+    assert_ok(vt_graph_new(&net.g, VT_F64, VT_NAMES_KERAS));
+    net.x = vt_input(net.g, "f", 3, (int64_t[]){6, 5, 4});
+    vt_node group = vt_input(net.g, "group", 1, (int64_t[]){1});
+    net.target = vt_input(net.g, "t", 1, (int64_t[]){5});
+    vt_node y =
+        vt_gaussian_readout(net.g, net.x, group,
+                            &(vt_gaussian_readout_options){
+                                .name = "readout", .group_count = 2, .neurons = {3, 2}, .sd = 1.5});
+    net.loss = vt_mean_squared_error(net.g, y, net.target, "loss");
+    assert_ok(vt_graph_finish(net.g, 3));
+    vt_param *mixing = vt_graph_find_param(net.g, "readout.mixing");
+    vt_param *bias = vt_graph_find_param(net.g, "readout.bias");
+    vt_param *position = vt_graph_find_param(net.g, "readout.position");
+    vt_param *log_sd = vt_graph_find_param(net.g, "readout.log_sd");
+    fill(&mixing->value, 21, 1);
+    fill(&bias->value, 22, 1);
+    fill(&position->value, 23, 1);
+    vt_graph_touch(net.g);
+    vt_node outputs[2] = {net.loss, y};
+    vt_plan *plan;
+    assert_ok(vt_plan_new(&plan, net.g,
+                          &(vt_plan_options){.batch = 3,
+                                             .training = true,
+                                             .backward = true,
+                                             .outputs = outputs,
+                                             .output_count = 2,
+                                             .gradients = &net.x,
+                                             .gradient_count = 1}));
+    double *f = vt_plan_input(plan, net.x)->data, *t = vt_plan_input(plan, net.target)->data;
+    fill(vt_plan_input(plan, net.x), 1, 1);
+    fill(vt_plan_input(plan, net.target), 2, 1);
+    double *groups = vt_plan_input(plan, group)->data;
+    groups[0] = 0, groups[1] = 1, groups[2] = 0;
+    for (int n = 0; n < 3; n++)
+        for (int i = 0; i < 5; i++)
+            if ((i >= 3) != (groups[n] == 1)) t[n * 5 + i] = NAN;
+    loss_of(plan, &net);
+    const double *out = vt_plan_output(plan, y)->data;
+    for (int n = 0; n < 3; n++)
+        for (int i = 0; i < 5; i++) {
+            double sum = 0, total[2] = {1e-6, 1e-6}, pool[2][6];
+            const double *p = (double *)position->value.data + 2 * i;
+            const double *s = (double *)log_sd->value.data + 2 * i;
+            for (int axis = 0; axis < 2; axis++)
+                for (int k = 0; k < 6 - axis; k++) {
+                    double d = (k - (5 - axis) / 2.0 - p[axis]) / exp(s[axis]);
+                    total[axis] += pool[axis][k] = exp(-d * d / 2);
+                }
+            for (int c = 0; c < 4; c++)
+                for (int yy = 0; yy < 6; yy++)
+                    for (int x = 0; x < 5; x++)
+                        sum += ((double *)mixing->value.data)[4 * i + c] * pool[0][yy] / total[0] *
+                               pool[1][x] / total[1] * f[((n * 6 + yy) * 5 + x) * 4 + c];
+            bool mine = (i >= 3) == (groups[n] == 1);
+            double expected = mine ? sum + ((double *)bias->value.data)[i] : 0;
+            assert_close(out[n * 5 + i], expected, 1e-12);
+        }
+    vt_graph_zero_gradients(net.g);
+    assert_ok(vt_plan_backward(plan));
+    vt_tensor kept;
+    assert_ok(vt_tensor_convert(&kept, vt_plan_gradient(plan, net.x), VT_F64));
+    check_gradient(plan, &net, f, kept.data, vt_tensor_count(&kept), "features");
+    vt_tensor_free(&kept);
+    for (int i = 0; i < vt_graph_param_count(net.g); i++) {
+        vt_param *p = vt_graph_param(net.g, i);
+        check_gradient(plan, &net, p->value.data, p->gradient.data, vt_tensor_count(&p->value),
+                       p->name);
+    }
+    vt_plan_free(plan);
+    vt_graph_free(net.g);
+}
+
 static void test_frozen_parameters_get_no_gradient(void **state)
 {
     (void)state;
@@ -507,6 +584,7 @@ int main(void)
         cmocka_unit_test(test_taps),
         cmocka_unit_test(test_partial_plan_computes_only_what_is_needed),
         cmocka_unit_test(test_gradients_through_a_network),
+        cmocka_unit_test(test_gaussian_readout),
         cmocka_unit_test(test_frozen_parameters_get_no_gradient),
         cmocka_unit_test(test_training),
         cmocka_unit_test(test_mistakes_are_named),

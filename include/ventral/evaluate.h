@@ -11,10 +11,10 @@ extern "C" {
 #endif
 
 typedef struct vt_neuron_score {
-    int64_t neuron;    /* of the session */
-    int model;         /* which of the models predicts it */
-    double r, r2;      /* with the averaged responses; r2 = r squared */
-    double r2_er;      /* noise-corrected, NaN without raw repeats */
+    int64_t neuron;     /* of the session */
+    int model;          /* which of the models predicts it */
+    double r, r2;       /* with the averaged responses; r2 = r squared */
+    double r2_er;       /* noise-corrected, NaN without raw repeats */
     double reliability; /* split-half, Spearman-Brown corrected; NaN without raw repeats */
 } vt_neuron_score;
 
@@ -22,12 +22,12 @@ typedef struct vt_session_score {
     int64_t begin, end; /* images scored */
     int64_t count;      /* of neurons */
     vt_neuron_score *neurons;
-    vt_tensor predictions; /* float32 (count, end - begin), rows as in `neurons` */
+    vt_tensor predictions;    /* float32 (count, end - begin), rows as in `neurons` */
     vt_interval r, r2, r2_er; /* medians over neurons with bootstrap 90 % intervals */
 } vt_session_score;
 
 typedef struct vt_score_options {
-    int64_t begin, end; /* images [begin, end); both 0: all */
+    int64_t begin, end;     /* images [begin, end); both 0: all */
     const int64_t *neurons; /* only these; NULL: all that the models predict */
     int64_t neuron_count;
     uint64_t seed; /* of bootstrap and split halves */

@@ -75,6 +75,17 @@ typedef struct vt_dropout_options {
     bool channels; /* drop whole feature maps */
 } vt_dropout_options;
 
+/* A readout of a feature map by Gaussian pools (see src/ops/gaussian_readout.c), for training on
+ * several recordings at once. Parameters: mixing (neurons, channels), bias (neurons), position
+ * (neurons, 2) in pixels from the map's centre, row first, and log_sd (neurons, 2). */
+#define VT_READOUT_GROUPS 64
+typedef struct vt_gaussian_readout_options {
+    const char *name;
+    int group_count;
+    int neurons[VT_READOUT_GROUPS]; /* of each group */
+    double sd;                      /* of the pools at the start, pixels */
+} vt_gaussian_readout_options;
+
 vt_node vt_input(vt_graph *graph, const char *name, int ndim, const int64_t *size);
 vt_node vt_conv2d(vt_graph *graph, vt_node x, const vt_conv2d_options *options);
 vt_node vt_linear(vt_graph *graph, vt_node x, const vt_linear_options *options);
@@ -85,6 +96,10 @@ vt_node vt_max_pool(vt_graph *graph, vt_node x, const vt_pool_options *options);
 vt_node vt_average_pool(vt_graph *graph, vt_node x, const vt_pool_options *options);
 vt_node vt_dropout(vt_graph *graph, vt_node x, const vt_dropout_options *options);
 vt_node vt_flatten(vt_graph *graph, vt_node x, const char *name);
+/* `group`: an input of one number a sample, the recording it belongs to. Outputs of other groups'
+ * neurons are 0. */
+vt_node vt_gaussian_readout(vt_graph *graph, vt_node features, vt_node group,
+                            const vt_gaussian_readout_options *options);
 
 /* Losses: one number a batch. Targets that are NaN do not count (mean squared error, Poisson).
  * mean_squared_error: mean of (x - t)^2. poisson_loss: mean of x - t log(x + 1e-8), x >= 0.

@@ -29,6 +29,16 @@ vt_status vt_npy_read(vt_tensor *out, const char *path);
 /* Any strides; VT_EUNSUPPORTED for bfloat16, which NumPy does not have. */
 vt_status vt_npy_write(const vt_tensor *t, const char *path);
 
+/* A .npy of VT_F32, VT_F64 or VT_U8 whose data come piece by piece, in row-major order; nothing
+ * appears at `path` before vt_npy_rows_finish, which fails when data are missing. */
+typedef struct vt_npy_rows vt_npy_rows;
+
+vt_status vt_npy_rows_new(vt_npy_rows **out, const char *path, vt_dtype dtype, int ndim,
+                          const int64_t *size);
+vt_status vt_npy_rows_put(vt_npy_rows *rows, const void *data, size_t bytes);
+vt_status vt_npy_rows_finish(vt_npy_rows *rows); /* frees `rows`, also on failure */
+void vt_npy_rows_abort(vt_npy_rows *rows);       /* NULL is fine */
+
 /* .npz: a zip archive of .npy members. Numeric members become tensors under their names without
  * ".npy"; arrays of strings ('U' or 'S', zero or one dimension) become texts, their elements joined
  * by '\n'. Any other member is an error. Free `out` with vt_tensor_map_free. */

@@ -27,6 +27,8 @@ vt_status vt_optimizer_new(vt_optimizer **out, vt_graph *graph,
 void vt_optimizer_free(vt_optimizer *optimizer);
 /* Overrides the decay of parameters whose names start with `prefix`. */
 void vt_optimizer_set_decay(vt_optimizer *optimizer, const char *prefix, double decay);
+/* Learning rate of parameters whose names start with `prefix`, relative to the others' (1). */
+void vt_optimizer_set_rate(vt_optimizer *optimizer, const char *prefix, double factor);
 /* One update from the gradients in the graph, which it then zeroes. Parameters whose gradient is
  * exactly zero everywhere (their part of the graph did not run) stay as they are. VT_ENUMERIC, and
  * nothing changed, when a gradient is NaN or infinite. */

@@ -232,6 +232,13 @@ vt_node vt_flatten(vt_graph *graph, vt_node x, const char *name)
     return add(graph, &vt_op_flatten, name, NULL, 1, &x);
 }
 
+vt_node vt_gaussian_readout(vt_graph *graph, vt_node features, vt_node group,
+                            const vt_gaussian_readout_options *options)
+{
+    return add(graph, &vt_op_gaussian_readout, options->name, options, 2,
+               (vt_node[]){features, group});
+}
+
 vt_node vt_mean_squared_error(vt_graph *graph, vt_node x, vt_node target, const char *name)
 {
     return add(graph, &vt_op_mean_squared_error, name, NULL, 2, (vt_node[]){x, target});
@@ -265,6 +272,10 @@ static void initialise(vt_param *param, const vt_param_spec *spec, uint64_t seed
         switch (spec->init) {
         case VT_INIT_ZERO: set_element(&param->value, i, 0); break;
         case VT_INIT_ONE: set_element(&param->value, i, 1); break;
+        case VT_INIT_CONSTANT: set_element(&param->value, i, spec->scale); break;
+        case VT_INIT_NORMAL:
+            set_element(&param->value, i, spec->scale * vt_rng_normal(&rng));
+            break;
         case VT_INIT_GLOROT_UNIFORM:
             set_element(&param->value, i, limit * (2 * vt_rng_uniform(&rng) - 1));
             break;

@@ -53,14 +53,15 @@ static vt_node separable_layer(vt_graph *g, vt_node x, const vt_compact_options 
                                           .kernel = {1, 1}});
 }
 
-static vt_node core(vt_graph *g, vt_node x, const vt_compact_options *o)
+vt_node vt_compact_core(vt_graph *g, vt_node x, const vt_compact_options *o, double momentum)
 {
     for (int layer = 0; layer < VT_COMPACT_LAYERS; layer++) {
         char name[32];
         x = layer == 0 ? first_layer(g, x, o) : separable_layer(g, x, o, layer);
         snprintf(name, sizeof name, "layer%d_bn", layer);
         x = vt_batch_norm(
-            g, x, &(vt_batch_norm_options){.name = name, .epsilon = o->epsilon, .momentum = 0.01});
+            g, x,
+            &(vt_batch_norm_options){.name = name, .epsilon = o->epsilon, .momentum = momentum});
         snprintf(name, sizeof name, "layer%d_act", layer);
         if (!o->linear) x = vt_relu(g, x, name);
     }
@@ -116,7 +117,7 @@ static vt_status build(vt_model *model)
     VT_TRY(vt_graph_new(&model->graph, VT_F32, VT_NAMES_KERAS));
     vt_graph *g = model->graph;
     model->input = vt_input(g, "image_input", 3, (int64_t[]){o->height, o->width, 3});
-    vt_node x = core(g, model->input, o);
+    vt_node x = vt_compact_core(g, model->input, o, 0.01);
     if (o->outputs > 0)
         x = o->shared ? vt_compact_shared_readout(g, x, o->outputs, "") : flat_readout(g, x);
     model->output = x;

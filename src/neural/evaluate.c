@@ -98,8 +98,8 @@ static vt_status score_neuron(vt_neuron_score *n, const vt_session_score *score,
     n->r2_er = n->reliability = n->r = NAN;
     if (averaged) {
         int64_t width = averaged->size[1];
-        n->r = vt_pearson(prediction,
-                          (const double *)averaged->data + n->neuron * width + score->begin, images);
+        n->r = vt_pearson(
+            prediction, (const double *)averaged->data + n->neuron * width + score->begin, images);
     }
     n->r2 = n->r * n->r;
     if (!raw) return VT_OK;
@@ -126,8 +126,7 @@ static vt_status summarise(vt_session_score *score, double *values, uint64_t see
     return VT_OK;
 }
 
-static vt_status fill(vt_session_score *score, vt_session *session,
-                      const vt_score_options *options)
+static vt_status fill(vt_session_score *score, vt_session *session, const vt_score_options *options)
 {
     const vt_tensor *averaged = vt_session_averaged(session), *raw = vt_session_raw(session);
     if (!averaged && !raw) return VT_ENOTFOUND;
@@ -158,8 +157,7 @@ vt_status vt_score_session(vt_session_score *out, vt_model *const *models, int c
     vt_tensor predictions = {.data = NULL};
     int64_t *rows = NULL;
     vt_status status = choose(&score, &rows, models, count, &info, options);
-    if (status == VT_OK)
-        status = vt_stimulus_set_from_images(&stimuli, vt_session_images(session));
+    if (status == VT_OK) status = vt_stimulus_set_from_images(&stimuli, vt_session_images(session));
     if (status == VT_OK) {
         vt_predict_options o = {
             .begin = score.begin, .end = score.end, .progress = options->progress};

@@ -18,6 +18,8 @@ typedef struct vt_shape {
 typedef enum vt_init {
     VT_INIT_ZERO,
     VT_INIT_ONE,
+    VT_INIT_CONSTANT,       /* scale */
+    VT_INIT_NORMAL,         /* mean 0, s.d. scale */
     VT_INIT_GLOROT_UNIFORM, /* U(-l, l), l = sqrt(6 / (fan_in + fan_out)); Glorot & Bengio 2010 */
 } vt_init;
 
@@ -28,7 +30,7 @@ typedef struct vt_param_spec {
     int64_t size[VT_MAX_DIMS];
     bool is_buffer;
     vt_init init;
-    double fan_in, fan_out;
+    double fan_in, fan_out, scale;
 } vt_param_spec;
 
 /* Given: name, options, inputs and in[]. infer fills out, params and param[]. */

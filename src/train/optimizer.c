@@ -13,8 +13,9 @@
 
 typedef struct slot {
     vt_param *param;
-    double decay;
+    double decay, rate;
     float *first, *second; /* momentum, or Adam's m and v */
+    double norm;           /* squared, of the present gradient */
     int64_t steps;         /* updates this parameter had: Adam's t */
 } slot;
 
@@ -46,7 +47,7 @@ static vt_status make_slots(vt_optimizer *optimizer)
             return vt_error(VT_EUNSUPPORTED, "optimiser: parameter %s is %s, not float32",
                             param->name, vt_dtype_name(param->value.dtype));
         optimizer->slots[optimizer->count++] =
-            (slot){.param = param, .decay = optimizer->options.weight_decay};
+            (slot){.param = param, .decay = optimizer->options.weight_decay, .rate = 1};
         elements += vt_tensor_count(&param->value);
     }
     float *block = NULL;
@@ -98,16 +99,29 @@ void vt_optimizer_set_decay(vt_optimizer *optimizer, const char *prefix, double 
             optimizer->slots[i].decay = decay;
 }
 
-typedef enum gradient_state { GRADIENT_ZERO, GRADIENT_FINITE, GRADIENT_BROKEN } gradient_state;
+void vt_optimizer_set_rate(vt_optimizer *optimizer, const char *prefix, double factor)
+{
+    for (int i = 0; i < optimizer->count; i++)
+        if (strncmp(optimizer->slots[i].param->name, prefix, strlen(prefix)) == 0)
+            optimizer->slots[i].rate = factor;
+}
 
-static gradient_state inspect(const slot *s)
+static double squared_norm(const slot *s)
 {
     const float *g = s->param->gradient.data;
     int64_t n = vt_tensor_count(&s->param->gradient);
-    double sum = 0; /* of magnitudes: zero, finite or not, as the gradient is */
+    double sum = 0;
     for (int64_t i = 0; i < n; i++)
-        sum += fabs((double)g[i]);
-    return sum == 0 ? GRADIENT_ZERO : isfinite(sum) ? GRADIENT_FINITE : GRADIENT_BROKEN;
+        sum += (double)g[i] * g[i];
+    return sum;
+}
+
+static void scale_gradient(const slot *s, float factor)
+{
+    float *g = s->param->gradient.data;
+    int64_t n = vt_tensor_count(&s->param->gradient);
+    for (int64_t i = 0; i < n; i++)
+        g[i] *= factor;
 }
 
 static void step_sgd(const vt_optimizer *optimizer, slot *s, float rate)
@@ -146,20 +160,27 @@ static void step_adam(const vt_optimizer *optimizer, slot *s, double rate)
 
 vt_status vt_optimizer_step(vt_optimizer *optimizer, double rate)
 {
-    for (int i = 0; i < optimizer->count; i++)
-        if (inspect(&optimizer->slots[i]) == GRADIENT_BROKEN)
+    double total = 0, clip = optimizer->options.clip_norm;
+    for (int i = 0; i < optimizer->count; i++) {
+        slot *s = &optimizer->slots[i];
+        s->norm = squared_norm(s);
+        total += s->norm;
+        if (!isfinite(s->norm))
             return vt_error(
                 VT_ENUMERIC,
                 "the gradient of %s is not finite: the learning rate (%g) may be too high",
-                optimizer->slots[i].param->name, rate);
+                s->param->name, rate);
+    }
+    double factor = clip > 0 && total > clip * clip ? clip / sqrt(total) : 1;
     for (int i = 0; i < optimizer->count; i++) {
         slot *s = &optimizer->slots[i];
-        if (inspect(s) == GRADIENT_ZERO) continue;
+        if (s->norm == 0) continue;
+        if (factor < 1) scale_gradient(s, (float)factor);
         s->steps++;
         if (optimizer->options.kind == VT_ADAM)
-            step_adam(optimizer, s, rate);
+            step_adam(optimizer, s, rate * s->rate);
         else
-            step_sgd(optimizer, s, (float)rate);
+            step_sgd(optimizer, s, (float)(rate * s->rate));
     }
     vt_graph_zero_gradients(optimizer->graph);
     vt_graph_touch(optimizer->graph);

@@ -1,0 +1,301 @@
+/* Fitting a shared compact model directly to recordings: the loop (see ventral/fit.h). */
+#include "ventral/fit.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "neural/fit_run.h"
+#include "ventral/predict.h"
+#include "ventral/readout.h"
+#include "ventral/score.h"
+
+#define AVERAGE_DECAY 0.99
+#define WARMUP 0.1 /* of all epochs */
+#define SECONDS_BETWEEN_SAVES 60
+
+static vt_status resolve(vt_fit_options *out, const vt_fit_options *given)
+{
+    static const int filters[VT_COMPACT_LAYERS] = {16, 32, 32, 64, 64};
+    vt_fit_options o = *given;
+    if (o.session_count < 1 || o.session_count > VT_FIT_SESSIONS)
+        return vt_error(VT_EINVAL, "fit: %d sessions; 1 to %d are possible", o.session_count,
+                        VT_FIT_SESSIONS);
+    bool no_filters = true;
+    for (int i = 0; i < VT_COMPACT_LAYERS; i++)
+        no_filters = no_filters && o.filters[i] == 0;
+    if (no_filters) memcpy(o.filters, filters, sizeof filters);
+    if (o.epochs == 0) o.epochs = 20;
+    if (o.batch == 0) o.batch = 32;
+    if (o.rate == 0) o.rate = 0.006;
+    if (o.weight_decay == 0) o.weight_decay = 1e-4;
+    if (o.epochs < 1 || o.epochs > 100000 || o.batch < 2 || o.batch > 4096)
+        return vt_error(VT_EINVAL, "fit: %d epochs of batches of %d are not possible", o.epochs,
+                        o.batch);
+    if (!(o.rate > 0) || !(o.weight_decay >= 0) || !(o.blur >= 0) || o.patience < 0)
+        return vt_error(VT_EINVAL, "fit: rate, weight decay, blur and patience cannot be negative");
+    *out = o;
+    return VT_OK;
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int epoch_of(const vt_fit_run *run)
+{
+    return (int)(run->step / run->steps_per_epoch);
+}
+
+static void average_weights(vt_fit_run *run)
+{
+    double t = (double)run->step;
+    float keep = (float)fmin(AVERAGE_DECAY, (1 + t) / (10 + t));
+    float *average = run->average;
+    for (int i = 0; i < vt_graph_param_count(run->graph); i++) {
+        const vt_tensor *value = &vt_graph_param(run->graph, i)->value;
+        const float *w = value->data;
+        for (int64_t k = 0; k < vt_tensor_count(value); k++, average++)
+            *average = keep * *average + (1 - keep) * w[k];
+    }
+}
+
+static vt_status take_step(vt_fit_run *run)
+{
+    const vt_fit_options *o = &run->options;
+    vt_schedule schedule = {.kind = VT_SCHEDULE_COSINE,
+                            .rate = o->rate,
+                            .warmup = WARMUP * o->epochs,
+                            .epochs = o->epochs};
+    double epoch = (double)run->step / (double)run->steps_per_epoch;
+    double rate = fmax(vt_schedule_rate(&schedule, epoch), 1e-3 * o->rate);
+    VT_TRY(vt_fit_load_batch(run, run->step % run->steps_per_epoch));
+    vt_plan_set_step(run->plan, (uint32_t)run->step);
+    VT_TRY(vt_plan_forward(run->plan));
+    double loss = vt_tensor_get(vt_plan_output(run->plan, run->loss), 0);
+    if (!isfinite(loss))
+        return vt_error(VT_ENUMERIC,
+                        "the loss is not finite at step %lld: try a lower rate than %g",
+                        (long long)run->step, o->rate);
+    VT_TRY(vt_plan_backward(run->plan));
+    VT_TRY(vt_optimizer_step(run->optimizer, rate));
+    run->loss_sum += loss;
+    run->step++;
+    average_weights(run);
+    return VT_OK;
+}
+
+/* ---- validation ---- */
+
+typedef struct feature_matrix {
+    float *data;
+    int64_t begin, each;
+} feature_matrix;
+
+static vt_status receive_features(void *context, int model, int64_t first, int64_t count,
+                                  const vt_tensor *values)
+{
+    const feature_matrix *m = context;
+    (void)model;
+    memcpy(m->data + (first - m->begin) * m->each, values->data,
+           (size_t)(count * m->each) * sizeof(float));
+    return VT_OK;
+}
+
+/* Features of the core's map for [begin, end): (images, height * width * channels); free(). */
+static vt_status core_features(float **out, int64_t *out_each, vt_model *core,
+                               vt_stimulus_set *stimuli, int64_t begin, int64_t end)
+{
+    int64_t size[VT_MAX_DIMS];
+    feature_matrix m = {.begin = begin, .each = 1};
+    int ndim = vt_graph_node_size(vt_model_graph(core), vt_model_output(core), size);
+    for (int i = 0; i < ndim; i++)
+        m.each *= size[i];
+    m.data = vt_alloc((size_t)(end - begin), (size_t)m.each * sizeof *m.data);
+    if (!m.data) return VT_ENOMEM;
+    vt_predict_options options = {
+        .begin = begin, .end = end, .receive = receive_features, .context = &m};
+    vt_status status = vt_predict(&core, 1, stimuli, &options);
+    if (status != VT_OK) {
+        free(m.data);
+        return status;
+    }
+    *out = m.data;
+    *out_each = m.each;
+    return VT_OK;
+}
+
+/* Median r of out-of-fold ridge predictions from features (images, each). */
+static vt_status ridge_score(double *out, const vt_fit_group *g, const float *features,
+                             int64_t each, uint64_t seed)
+{
+    int64_t count = g->end - g->begin;
+    vt_ridge_options options = vt_ridge_options_default();
+    options.seed = seed;
+    double *y = vt_alloc((size_t)(count * g->neurons), sizeof *y);
+    double *prediction = vt_alloc((size_t)(count * g->neurons), sizeof *prediction);
+    double *columns = vt_alloc((size_t)(2 * count + g->neurons), sizeof *columns);
+    vt_status status = y && prediction && columns ? VT_OK : VT_ENOMEM;
+    if (status == VT_OK) {
+        for (int64_t k = 0; k < count; k++)
+            for (int64_t i = 0; i < g->neurons; i++)
+                y[k * g->neurons + i] = g->responses[i * g->images + g->begin + k];
+        status = vt_ridge_cross_validate_float(prediction, features, y, count, each, g->neurons,
+                                               &options);
+    }
+    if (status == VT_OK) {
+        double *a = columns, *b = columns + count, *r = columns + 2 * count;
+        for (int64_t i = 0; i < g->neurons; i++) {
+            for (int64_t k = 0; k < count; k++) {
+                a[k] = y[k * g->neurons + i];
+                b[k] = prediction[k * g->neurons + i];
+            }
+            r[i] = vt_pearson(a, b, count);
+        }
+        *out = vt_median(r, g->neurons);
+    }
+    free(y);
+    free(prediction);
+    free(columns);
+    return status;
+}
+
+static vt_status validate(vt_fit_run *run, double *out)
+{
+    vt_model *core;
+    float *features;
+    int64_t each;
+    vt_fit_group *g = &run->validation;
+    VT_TRY(vt_fit_export(&core, run, run->average, false));
+    vt_status status = core_features(&features, &each, core, g->stimuli, g->begin, g->end);
+    vt_model_free(core);
+    if (status != VT_OK) return status;
+    status = ridge_score(out, g, features, each, run->options.seed);
+    free(features);
+    return status;
+}
+
+static vt_status end_epoch(vt_fit_run *run)
+{
+    int epoch = epoch_of(run);
+    vt_fit_epoch *record = &run->history[epoch - 1];
+    record->loss = run->loss_sum / (double)run->steps_per_epoch;
+    record->validation = NAN;
+    if (run->validation.session) VT_TRY(validate(run, &record->validation));
+    double score = run->validation.session ? record->validation : epoch;
+    if (run->best_epoch == 0 || score > run->best_score) {
+        run->best_epoch = epoch;
+        run->best_score = score;
+        memcpy(run->best, run->average, (size_t)run->floats * sizeof *run->best);
+    }
+    run->loss_sum = 0;
+    if (run->options.blur > 0)
+        VT_TRY(vt_blur_kernels(run->graph, ".depthwise_kernel", run->options.blur));
+    return VT_OK;
+}
+
+/* ---- the loop ---- */
+
+static vt_status report_progress(const vt_fit_run *run, int64_t total)
+{
+    char line[160];
+    int done = epoch_of(run);
+    int64_t in_epoch = run->step % run->steps_per_epoch;
+    double loss = in_epoch ? run->loss_sum / (double)in_epoch
+                  : done   ? run->history[done - 1].loss
+                           : NAN;
+    int used = snprintf(line, sizeof line, "epoch %d of %d, loss %.4f",
+                        done < run->options.epochs ? done + 1 : done, run->options.epochs, loss);
+    if (done > 0 && isfinite(run->history[done - 1].validation))
+        snprintf(line + used, sizeof line - (size_t)used, ", validation r %.4f",
+                 run->history[done - 1].validation);
+    return vt_progress_report(run->options.progress, run->step * run->options.batch,
+                              total * run->options.batch, line);
+}
+
+static bool out_of_patience(const vt_fit_run *run)
+{
+    int epoch = epoch_of(run);
+    return run->options.patience > 0 && run->validation.session &&
+           epoch - run->best_epoch >= run->options.patience;
+}
+
+static vt_status train(vt_fit_run *run)
+{
+    int64_t total = run->steps_per_epoch * run->options.epochs;
+    double saved = seconds();
+    int shuffled = -1;
+    while (run->step < total && !out_of_patience(run)) {
+        if (shuffled != epoch_of(run)) vt_fit_shuffle(run, shuffled = epoch_of(run));
+        VT_TRY(take_step(run));
+        bool epoch_ends = run->step % run->steps_per_epoch == 0;
+        if (epoch_ends) VT_TRY(end_epoch(run));
+        vt_status status = report_progress(run, total);
+        if (status != VT_OK || epoch_ends || seconds() - saved > SECONDS_BETWEEN_SAVES) {
+            vt_error_state why;
+            vt_error_save(&why, status);
+            VT_TRY(vt_fit_save(run));
+            saved = seconds();
+            if (status != VT_OK) return vt_error_restore(&why);
+        }
+    }
+    return VT_OK;
+}
+
+static vt_status prepare(vt_fit_run *run, const vt_fit_options *options)
+{
+    VT_TRY(resolve(&run->options, options));
+    VT_TRY(vt_arena_new(&run->arena));
+    VT_TRY(vt_fit_open_data(run));
+    VT_TRY(vt_arena_alloc(run->arena, &run->history,
+                          (size_t)run->options.epochs * sizeof *run->history, "history"));
+    VT_TRY(vt_fit_make_network(run));
+    return vt_fit_resume(run);
+}
+
+static vt_status make_report(vt_fit_report *out, const vt_fit_run *run)
+{
+    int epochs = epoch_of(run);
+    vt_fit_epoch *history = vt_alloc((size_t)epochs, sizeof *history);
+    if (!history) return VT_ENOMEM;
+    memcpy(history, run->history, (size_t)epochs * sizeof *history);
+    *out = (vt_fit_report){.epochs = epochs,
+                           .best_epoch = run->best_epoch,
+                           .resumed = run->resumed,
+                           .images = run->sample_count,
+                           .neurons = run->neurons,
+                           .history = history};
+    return VT_OK;
+}
+
+vt_status vt_fit(vt_model **out, vt_fit_report *report, const vt_fit_options *options)
+{
+    vt_fit_run run = {.best_epoch = 0};
+    vt_model *model = NULL;
+    vt_status status = prepare(&run, options);
+    if (status == VT_OK) status = train(&run);
+    if (status == VT_OK) status = vt_fit_export(&model, &run, run.best, true);
+    if (status == VT_OK && report) status = make_report(report, &run);
+    vt_plan_free(run.plan);
+    vt_optimizer_free(run.optimizer);
+    vt_graph_free(run.graph);
+    if (run.arena) vt_fit_close_data(&run);
+    vt_arena_free(run.arena);
+    if (status != VT_OK) {
+        vt_model_free(model);
+        return status;
+    }
+    *out = model;
+    return VT_OK;
+}
+
+void vt_fit_report_free(vt_fit_report *report)
+{
+    free(report->history);
+    report->history = NULL;
+}

@@ -1,0 +1,151 @@
+/* Data of a fit: sessions, z-scored responses, the order of images. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "neural/fit_run.h"
+#include "ventral/rng.h"
+
+static vt_status measure_neurons(vt_fit_run *run, vt_fit_group *g)
+{
+    int64_t count = g->end - g->begin;
+    VT_TRY(vt_arena_alloc(run->arena, &g->mean, (size_t)g->neurons * sizeof *g->mean, "means"));
+    VT_TRY(vt_arena_alloc(run->arena, &g->sd, (size_t)g->neurons * sizeof *g->sd, "deviations"));
+    for (int64_t i = 0; i < g->neurons; i++) {
+        const double *r = g->responses + i * g->images;
+        double sum = 0, squares = 0;
+        for (int64_t k = g->begin; k < g->end; k++)
+            sum += r[k];
+        g->mean[i] = sum / (double)count;
+        for (int64_t k = g->begin; k < g->end; k++)
+            squares += (r[k] - g->mean[i]) * (r[k] - g->mean[i]);
+        g->sd[i] = sqrt(squares / (double)count);
+        if (g->sd[i] < 1e-9) g->sd[i] = 1;
+    }
+    return VT_OK;
+}
+
+static vt_status open_group(vt_fit_run *run, vt_fit_group *g, const vt_fit_session *wanted)
+{
+    vt_session_info info;
+    VT_TRY(vt_session_open(&g->session, run->options.recordings, wanted->id));
+    vt_session_get_info(g->session, &info);
+    if (!info.has_images)
+        return vt_error(VT_ENOTFOUND, "session %s has no images in %s", info.id,
+                        run->options.recordings);
+    bool all = wanted->begin == 0 && wanted->end == 0;
+    g->begin = wanted->begin;
+    g->end = all ? info.images : wanted->end;
+    g->images = info.images;
+    g->neurons = info.neurons;
+    if (g->begin < 0 || g->end > g->images || g->end - g->begin < 2)
+        return vt_error(VT_EINVAL, "session %s: images %lld to %lld are wanted, there are %lld",
+                        info.id, (long long)g->begin, (long long)g->end, (long long)g->images);
+    const vt_tensor *averaged = vt_session_averaged(g->session);
+    if (!averaged) return vt_error_context(VT_ENUMERIC, "session %s", info.id);
+    g->responses = averaged->data;
+    VT_TRY(vt_stimulus_set_from_images(&g->stimuli, vt_session_images(g->session)));
+    return measure_neurons(run, g);
+}
+
+static vt_status list_samples(vt_fit_run *run)
+{
+    for (int i = 0; i < run->options.session_count; i++)
+        run->sample_count += run->groups[i].end - run->groups[i].begin;
+    size_t count = (size_t)run->sample_count;
+    VT_TRY(vt_arena_alloc(run->arena, &run->samples, count * sizeof *run->samples, "samples"));
+    VT_TRY(vt_arena_alloc(run->arena, &run->order, count * sizeof *run->order, "samples"));
+    vt_fit_sample *s = run->samples;
+    for (int i = 0; i < run->options.session_count; i++)
+        for (int64_t k = run->groups[i].begin; k < run->groups[i].end; k++)
+            *s++ = (vt_fit_sample){i, k};
+    if (run->options.batch > run->sample_count) run->options.batch = (int)run->sample_count;
+    run->steps_per_epoch = run->sample_count / run->options.batch;
+    return VT_OK;
+}
+
+vt_status vt_fit_open_data(vt_fit_run *run)
+{
+    const vt_fit_options *o = &run->options;
+    VT_TRY(vt_arena_alloc(run->arena, &run->groups, (size_t)o->session_count * sizeof *run->groups,
+                          "sessions"));
+    for (int i = 0; i < o->session_count; i++) {
+        vt_fit_group *g = &run->groups[i];
+        for (int k = 0; k < i; k++)
+            if (strcmp(o->sessions[i].id, o->sessions[k].id) == 0)
+                return vt_error(VT_EINVAL, "session %s is given twice", o->sessions[i].id);
+        VT_TRY(open_group(run, g, &o->sessions[i]));
+        g->first = run->neurons;
+        run->neurons += g->neurons;
+    }
+    if (o->validation) VT_TRY(open_group(run, &run->validation, o->validation));
+    return list_samples(run);
+}
+
+static void close_group(vt_fit_group *g)
+{
+    vt_stimulus_set_close(g->stimuli);
+    vt_session_close(g->session);
+}
+
+void vt_fit_close_data(vt_fit_run *run)
+{
+    for (int i = 0; run->groups && i < run->options.session_count; i++)
+        close_group(&run->groups[i]);
+    close_group(&run->validation);
+}
+
+void vt_fit_shuffle(vt_fit_run *run, int epoch)
+{
+    vt_rng rng;
+    for (int64_t i = 0; i < run->sample_count; i++)
+        run->order[i] = i;
+    vt_rng_init(&rng, run->options.seed, VT_RNG_SHUFFLE, (uint32_t)epoch, 0);
+    vt_rng_shuffle(&rng, run->order, run->sample_count);
+}
+
+static int ascending(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Responses of one sample; neurons of other sessions have none. */
+static void fill_target(const vt_fit_run *run, const vt_fit_sample *s, float *target)
+{
+    const vt_fit_group *g = &run->groups[s->group];
+    for (int64_t i = 0; i < run->neurons; i++)
+        target[i] = NAN;
+    for (int64_t i = 0; i < g->neurons; i++)
+        target[g->first + i] =
+            (float)((g->responses[i * g->images + s->image] - g->mean[i]) / g->sd[i]);
+}
+
+vt_status vt_fit_load_batch(vt_fit_run *run, int64_t step)
+{
+    int batch = run->options.batch;
+    int64_t indices[batch], images[batch];
+    vt_tensor *pixels = vt_plan_input(run->plan, run->image);
+    float *groups = vt_plan_input(run->plan, run->group)->data;
+    float *targets = vt_plan_input(run->plan, run->target)->data;
+    int height = (int)pixels->size[1], width = (int)pixels->size[2];
+    memcpy(indices, run->order + step * batch, sizeof indices);
+    qsort(indices, (size_t)batch, sizeof *indices, ascending); /* sessions together */
+    for (int first = 0; first < batch;) {
+        int group = run->samples[indices[first]].group, count = 0;
+        for (; first + count < batch && run->samples[indices[first + count]].group == group;
+             count++) {
+            const vt_fit_sample *s = &run->samples[indices[first + count]];
+            images[count] = s->image;
+            groups[first + count] = (float)group;
+            fill_target(run, s, targets + (first + count) * run->neurons);
+        }
+        VT_TRY(vt_stimulus_set_read(run->groups[group].stimuli, images, count, height, width,
+                                    (float *)pixels->data + (int64_t)first * height * width * 3));
+        first += count;
+    }
+    float *x = pixels->data;
+    for (int64_t k = 0; k < vt_tensor_count(pixels); k++)
+        x[k] *= (float)(1 / VT_FIT_PIXEL_SCALE);
+    return VT_OK;
+}

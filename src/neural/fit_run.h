@@ -1,0 +1,76 @@
+/* A fit in progress, for the files that make it up: data, network, checkpoint, loop. */
+#ifndef VT_NEURAL_FIT_RUN_H
+#define VT_NEURAL_FIT_RUN_H
+
+#include "base/arena.h"
+#include "ventral/fit.h"
+#include "ventral/stimulus.h"
+#include "ventral/train.h"
+
+/* Training divides pixel values by this; the exported first kernel does it instead. */
+#define VT_FIT_PIXEL_SCALE 60.0
+
+/* One session's part of the data. */
+typedef struct vt_fit_group {
+    vt_session *session;
+    vt_stimulus_set *stimuli;
+    const double *responses; /* (neurons, images) */
+    int64_t begin, end, images, neurons;
+    int64_t first;     /* its first neuron among all */
+    double *mean, *sd; /* of each neuron over [begin, end); sd 1 for a silent one */
+} vt_fit_group;
+
+typedef struct vt_fit_sample {
+    int group;
+    int64_t image;
+} vt_fit_sample;
+
+typedef struct vt_fit_run {
+    vt_fit_options options; /* without zeros */
+    vt_arena *arena;
+    /* data */
+    vt_fit_group *groups, validation; /* validation.session NULL: none */
+    int64_t neurons, sample_count, steps_per_epoch;
+    vt_fit_sample *samples;
+    int64_t *order; /* of samples in the present epoch */
+    /* network */
+    vt_graph *graph;
+    vt_node image, group, target, loss;
+    vt_plan *plan;
+    vt_optimizer *optimizer;
+    int64_t floats; /* of all parameters, running statistics included */
+    float *average; /* running average of them */
+    float *best;    /* the average of the best epoch */
+    /* state */
+    int64_t step;
+    double loss_sum; /* of the present epoch's steps so far */
+    int best_epoch;
+    double best_score;
+    vt_fit_epoch *history; /* options.epochs of them */
+    bool resumed;
+} vt_fit_run;
+
+/* fit_data.c */
+vt_status vt_fit_open_data(vt_fit_run *run);
+void vt_fit_close_data(vt_fit_run *run);
+/* Shuffles the samples for an epoch. */
+void vt_fit_shuffle(vt_fit_run *run, int epoch);
+/* Fills the plan's inputs with step `step` of the present epoch. */
+vt_status vt_fit_load_batch(vt_fit_run *run, int64_t step);
+
+/* fit_network.c */
+vt_status vt_fit_make_network(vt_fit_run *run);
+/* All parameters to or from one block of run->floats. */
+void vt_fit_gather(const vt_fit_run *run, float *block);
+void vt_fit_scatter(vt_fit_run *run, const float *block);
+/* The compact model that the parameters in `block` make: readout as mixing and pooling stages,
+ * normalizations of features and responses folded in. Without `readout` it ends at the core's map.
+ */
+vt_status vt_fit_export(vt_model **out, vt_fit_run *run, const float *block, bool readout);
+
+/* fit_checkpoint.c */
+vt_status vt_fit_save(const vt_fit_run *run);
+/* Takes up run->options.checkpoint where there is one. */
+vt_status vt_fit_resume(vt_fit_run *run);
+
+#endif
