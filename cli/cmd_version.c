@@ -9,8 +9,10 @@ int cmd_version(int argc, const char **argv)
     poptContext context = cli_parse(argc, argv, table, "");
     if (!context) return CLI_MISUSED;
     poptFreeContext(context);
-    char onednn[32];
-    vt_backend_version(onednn, sizeof onednn);
+    char onednn[64];
+    int major, minor, patch;
+    vt_backend_onednn_version(&major, &minor, &patch);
+    snprintf(onednn, sizeof onednn, "%d.%d.%d", major, minor, patch);
     if (cli_options.json)
         return cli_print_json(json_pack("{s:s, s:s, s:s, s:i}", "ventral", vt_version(), "onednn",
                                         onednn, "instructions", vt_backend_instructions(),

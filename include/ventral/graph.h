@@ -188,6 +188,11 @@ size_t vt_plan_bytes(const vt_plan *plan); /* memory held for activations, gradi
 /* Kernel that runs a node: "reference", "onednn", "stream"; NULL when not planned. */
 const char *vt_plan_kernel_name(const vt_plan *plan, vt_node node);
 
+/* Instruction set of this library's own kernels here: "base", "avx2" or "avx512". */
+const char *vt_backend_instructions(void);
+/* Version of the oneDNN library in use. */
+void vt_backend_onednn_version(int *major, int *minor, int *patch);
+
 #ifdef __cplusplus
 }
 #endif

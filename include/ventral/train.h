@@ -17,6 +17,7 @@ typedef struct vt_optimizer_options {
     double beta1, beta2, epsilon; /* Adam (Kingma & Ba 2015), with bias correction */
     double weight_decay; /* SGD: g += decay w. Adam: w -= rate decay w (AdamW, decoupled) */
     double clip_value;   /* each gradient element into [-clip, clip] */
+    double clip_norm;    /* all gradients scaled so that their joint norm is at most this */
 } vt_optimizer_options;
 
 typedef struct vt_optimizer vt_optimizer;

@@ -3,6 +3,7 @@
 #define VENTRAL_VENTRAL_H
 
 #include "ventral/evaluate.h"
+#include "ventral/fit.h"
 #include "ventral/graph.h"
 #include "ventral/image.h"
 #include "ventral/io.h"

@@ -32,15 +32,6 @@ typedef struct stream {
     int max_kernel_rows;
 } stream;
 
-static const vt_stream_isa *best_isa(void)
-{
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f")) return &vt_stream_isa_avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &vt_stream_isa_avx2;
-#endif
-    return &vt_stream_isa_base;
-}
-
 static int round_up(int value, int multiple)
 {
     return (value + multiple - 1) / multiple * multiple;
@@ -261,7 +252,7 @@ vt_status vt_stream_prepare(vt_kernel *out, const vt_stream_layer *layers, int c
     if (!supported(layers, count)) return VT_EUNSUPPORTED;
     stream *st = vt_alloc(1, sizeof *st);
     if (!st) return VT_ENOMEM;
-    st->isa = best_isa();
+    st->isa = vt_stream_isa_best();
     st->count = count;
     st->threads = vt_threads();
     vt_status status = vt_arena_new(&st->arena);

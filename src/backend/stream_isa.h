@@ -35,4 +35,7 @@ extern const vt_stream_isa vt_stream_isa_avx2;
 extern const vt_stream_isa vt_stream_isa_avx512;
 #endif
 
+/* The fastest one that this processor runs. */
+const vt_stream_isa *vt_stream_isa_best(void);
+
 #endif

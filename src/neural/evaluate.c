@@ -56,7 +56,7 @@ static vt_status choose(vt_session_score *score, int64_t **out_rows, vt_model *c
     *out_rows = vt_alloc((size_t)total, sizeof **out_rows);
     if (!score->neurons || !*out_rows) return VT_ENOMEM;
     for (int m = 0; m < count; m++) {
-        vt_model_session s;
+        vt_model_session s = {.count = 0};
         VT_TRY(outputs_for(&s, models[m], m, info));
         for (int64_t i = 0; i < s.count; i++) {
             if (!wanted(options, s.first_neuron + i)) continue;
