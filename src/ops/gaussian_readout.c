@@ -104,7 +104,21 @@ const vt_op vt_op_gaussian_readout = {
 };
 
 #else
-#include "ops/vectors.h"
+static inline REAL FN(dot)(const REAL *a, const REAL *b, int64_t n)
+{
+    REAL sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++)
+        sum += a[i] * b[i];
+    return sum;
+}
+
+/* y += s x */
+static inline void FN(axpy)(REAL *restrict y, REAL s, const REAL *restrict x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] += s * x[i];
+}
 
 /* saved: pools (neurons, height + width), then pooled features z (batch, neurons, channels). */
 static REAL *FN(pools)(const vt_op_args *args)
