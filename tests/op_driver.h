@@ -45,7 +45,7 @@ static void op_set(const vt_tensor *t, int64_t i, double value)
         ((float *)t->data)[i] = (float)value;
 }
 
-static void op_set_all(const vt_tensor *t, double value)
+static inline void op_set_all(const vt_tensor *t, double value)
 {
     for (int64_t i = 0; t->data && i < vt_tensor_count(t); i++)
         op_set(t, i, value);
@@ -119,7 +119,8 @@ static void op_infer(op_run *r, const op_case *c)
 }
 
 /* Everything of the case, filled; false (and nothing held) when the backend declines it. */
-static bool op_open(op_run *r, const vt_backend *backend, const op_case *c, const op_mode *mode)
+static inline bool op_open(op_run *r, const vt_backend *backend, const op_case *c,
+                           const op_mode *mode)
 {
     op_infer(r, c);
     vt_op_args *a = &r->args;
@@ -175,7 +176,7 @@ static bool op_open(op_run *r, const vt_backend *backend, const op_case *c, cons
 }
 
 /* Scratch and saved memory start as NaN: nobody may count on zeros. */
-static void op_forward(op_run *r)
+static inline void op_forward(op_run *r)
 {
     if (r->c.op->flags & VT_OP_VIEW) return;
     memset(r->args.scratch, 0xff, r->kernel.scratch_bytes);
@@ -183,13 +184,13 @@ static void op_forward(op_run *r)
     assert_ok(r->kernel.forward(r->kernel.state, &r->args));
 }
 
-static void op_backward(op_run *r)
+static inline void op_backward(op_run *r)
 {
     memset(r->args.scratch, 0xff, r->kernel.scratch_bytes);
     assert_ok(r->kernel.backward(r->kernel.state, &r->args));
 }
 
-static void op_close(op_run *r)
+static inline void op_close(op_run *r)
 {
     vt_op_args *a = &r->args;
     if (a->out.data != a->in[0].data) free(a->out.data);

@@ -1,7 +1,7 @@
-/* Two-dimensional convolution (correlation, as all networks mean it), groups g of channels each:
+/* Two-dimensional convolution (correlation, as all networks mean it), stride s, dilation d, padding
+ * p; output o reads the C channels of its group g:
  *
- *     y[n,i,j,o] = b[o] + sum over u, v, c of K[o,u,v,c] x[n, s i - p + d u, s j - p + d v, g C +
- * c]
+ *     y[n,i,j,o] = b[o] + sum over u,v,c of K[o,u,v,c] x[n, s i - p + d u, s j - p + d v, g C + c]
  *
  * and its gradients: of b the sum of dy, of K and x the same triple products summed over (n, i, j)
  * and over (o, u, v). The innermost loops run over contiguous channels: with one group and no
@@ -120,8 +120,7 @@ static vt_status infer(vt_op_shape *s)
     VT_TRY(vt_check_windows(s, &window, w));
 
     s->out = (vt_shape){.ndim = 3, .size = {w[0].out, w[1].out, o->filters}};
-    /* Fans as Keras counts them, for depthwise kernels from its shape (rows, columns, channels, 1).
-     */
+    /* Keras's fans; its depthwise kernels are (rows, columns, channels, 1). */
     double taps = (double)o->kernel[0] * o->kernel[1];
     bool depthwise = is_depthwise(groups, channels, o->filters);
     s->params = o->no_bias ? 1 : 2;
@@ -187,7 +186,7 @@ static void FN(forward_row)(const conv *c, REAL *restrict y, const REAL *restric
     int64_t filter_size = c->taps * c->group_channels;
     int64_t kernel_row = c->columns.kernel * c->group_channels;
     int64_t input_row = c->columns.in * c->channels;
-    const REAL *top = x + (row * c->rows.stride - c->rows.before) * input_row;
+    int64_t top = (row * c->rows.stride - c->rows.before) * input_row;
 
     for (int64_t o = 0, filters; o < c->filters; o += filters) {
         const REAL *filter = kernel + o * filter_size;
@@ -200,11 +199,12 @@ static void FN(forward_row)(const conv *c, REAL *restrict y, const REAL *restric
                 sum[k] = bias ? bias[o + k] : 0;
             for (int64_t u = first_row; u < last_row; u++) {
                 const REAL *k = filter + u * kernel_row + r.kernel_at;
-                const REAL *in = top + u * c->rows.dilation * input_row + r.input_at + group_at;
-                for (int64_t v = 0; v < r.count; v++)
-                    FN(add_dots)
-                (sum, (int)filters, k + v * r.kernel_step, filter_size, in + v * r.input_step,
-                 r.length);
+                int64_t at = top + u * c->rows.dilation * input_row + r.input_at + group_at;
+                for (int64_t v = 0; v < r.count; v++) {
+                    FN(add_dots)(sum, (int)filters, k, filter_size, x + at, r.length);
+                    k += r.kernel_step;
+                    at += r.input_step;
+                }
             }
         }
     }
@@ -277,10 +277,13 @@ static void FN(input_gradient_row)(const conv *c, REAL *restrict gx, const REAL 
             filters = filters_at(c, o);
             for (int64_t j = 0; j < c->columns.out; j++) {
                 runs r = runs_at(c, j);
-                for (int64_t v = 0; v < r.count; v++)
-                    FN(add_rows)
-                (gx + r.input_at + group_at + v * r.input_step, gy_row + j * c->filters + o,
-                 (int)filters, k + r.kernel_at + v * r.kernel_step, filter_size, r.length);
+                const REAL *g = gy_row + j * c->filters + o, *w = k + r.kernel_at;
+                int64_t at = r.input_at + group_at;
+                for (int64_t v = 0; v < r.count; v++) {
+                    FN(add_rows)(gx + at, g, (int)filters, w, filter_size, r.length);
+                    w += r.kernel_step;
+                    at += r.input_step;
+                }
             }
         }
     }
@@ -326,19 +329,19 @@ static void FN(input_gradient)(const vt_op_args *args, const conv *c)
         }
 }
 
-/* ---- gradient of the kernel: sums over an image at a time keep float's rounding errors small ----
- */
+/* ---- gradient of the kernel: summed an image at a time, for float's sake ---- */
 
 static void FN(filter_gradient)(const conv *c, REAL *restrict sum, const REAL *restrict x,
                                 const REAL *restrict gy, int64_t filter)
 {
     int64_t kernel_row = c->columns.kernel * c->group_channels;
     int64_t input_row = c->columns.in * c->channels;
+    int64_t input_step = c->columns.stride * c->channels; /* to the next output column's window */
     int64_t group_at = filter / c->group_filters * c->group_channels;
     for (int64_t i = 0; i < c->rows.out; i++) {
         int64_t first_row, last_row;
         vt_window_taps(&c->rows, i, &first_row, &last_row);
-        const REAL *top = x + (i * c->rows.stride - c->rows.before) * input_row + group_at;
+        int64_t top = (i * c->rows.stride - c->rows.before) * input_row + group_at;
         for (int64_t j = 0, columns; j < c->columns.out; j += columns) {
             runs r = runs_at(c, j);
             REAL g[TOGETHER];
@@ -346,11 +349,13 @@ static void FN(filter_gradient)(const conv *c, REAL *restrict sum, const REAL *r
             for (int64_t k = 0; k < columns; k++)
                 g[k] = gy[(i * c->columns.out + j + k) * c->filters + filter];
             for (int64_t u = first_row; u < last_row; u++) {
-                const REAL *in = top + u * c->rows.dilation * input_row + r.input_at;
-                for (int64_t v = 0; v < r.count; v++)
-                    FN(add_rows)
-                (sum + u * kernel_row + r.kernel_at + v * r.kernel_step, g, (int)columns,
-                 in + v * r.input_step, c->columns.stride * c->channels, r.length);
+                int64_t at = top + u * c->rows.dilation * input_row + r.input_at;
+                REAL *to = sum + u * kernel_row + r.kernel_at;
+                for (int64_t v = 0; v < r.count; v++) {
+                    FN(add_rows)(to, g, (int)columns, x + at, input_step, r.length);
+                    to += r.kernel_step;
+                    at += r.input_step;
+                }
             }
         }
     }
@@ -411,11 +416,11 @@ static void FN(kernel_gradient)(const vt_op_args *args, const conv *c)
 static void FN(backward)(const vt_op_args *args)
 {
     conv c = sizes(args);
+    REAL *gb = args->grad_param[1].data;
+    int64_t pixels = c.batch * c.rows.out * c.columns.out;
     if (args->grad_in[0].data) FN(input_gradient)(args, &c);
     if (args->grad_param[0].data) FN(kernel_gradient)(args, &c);
-    if (args->grad_param[1].data) FN(add_column_sums)
-    (args->grad_param[1].data, args->grad_out.data, c.batch * c.rows.out * c.columns.out,
-     c.filters);
+    if (gb) FN(add_column_sums)(gb, args->grad_out.data, pixels, c.filters);
 }
 
 #endif

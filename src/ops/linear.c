@@ -79,6 +79,7 @@ const vt_op vt_op_linear = {
 static void FN(forward)(const vt_op_args *args)
 {
     sizes s = sizes_of(args);
+    int64_t f = s.features;
     const REAL *x = args->in[0].data, *w = args->param[0].data, *b = args->param[1].data;
     REAL *y = args->out.data;
 #pragma omp parallel for schedule(static) num_threads(vt_threads()) if (s.parallel)
@@ -89,29 +90,30 @@ static void FN(forward)(const vt_op_args *args)
                 rows = together(u, s.units);
                 for (int64_t k = 0; k < rows; k++)
                     sum[k] = b ? b[u + k] : 0;
-                FN(add_dots)
-                (sum, (int)rows, w + u * s.features, s.features, x + n * s.features, s.features);
+                FN(add_dots)(sum, (int)rows, w + u * f, f, x + n * f, f);
             }
 }
 
 static void FN(input_gradient)(const vt_op_args *args, const sizes *s)
 {
     enum { BLOCK = 512 };
+    int64_t f = s->features;
     const REAL *w = args->param[0].data, *gy = args->grad_out.data;
     REAL *gx = args->grad_in[0].data;
 #pragma omp parallel for schedule(static) collapse(2) num_threads(vt_threads()) if (s->parallel)
-    for (int64_t first = 0; first < s->features; first += BLOCK)
+    for (int64_t first = 0; first < f; first += BLOCK)
         for (int64_t n = 0; n < s->batch; n++)
             for (int64_t u = 0, rows; u < s->units; u += rows) {
+                const REAL *g = gy + n * s->units + u;
+                REAL *to = gx + n * f + first;
                 rows = together(u, s->units);
-                FN(add_rows)
-                (gx + n * s->features + first, gy + n * s->units + u, (int)rows,
-                 w + u * s->features + first, s->features, vt_min(BLOCK, s->features - first));
+                FN(add_rows)(to, g, (int)rows, w + u * f + first, f, vt_min(BLOCK, f - first));
             }
 }
 
 static void FN(kernel_gradient)(const vt_op_args *args, const sizes *s)
 {
+    int64_t f = s->features;
     const REAL *x = args->in[0].data, *gy = args->grad_out.data;
     REAL *gw = args->grad_param[0].data;
 #pragma omp parallel for schedule(static) num_threads(vt_threads()) if (s->parallel)
@@ -121,8 +123,7 @@ static void FN(kernel_gradient)(const vt_op_args *args, const sizes *s)
             rows = together(n, s->batch);
             for (int64_t k = 0; k < rows; k++)
                 g[k] = gy[(n + k) * s->units + u];
-            FN(add_rows)
-            (gw + u * s->features, g, (int)rows, x + n * s->features, s->features, s->features);
+            FN(add_rows)(gw + u * f, g, (int)rows, x + n * f, f, f);
         }
 }
 
