@@ -87,6 +87,7 @@ int cmd_predict(int argc, const char **argv)
 {
     char *images = NULL, *range = NULL, *tap = NULL, *output = NULL;
     int bf16 = 0, batch = 0, operand_count;
+    double epsilon = 0;
     struct poptOption table[] = {
         {"images", 'i', POPT_ARG_STRING, &images, 0,
          "Zip or folder of images, uint8 .npy, or float32 .npy used as it is", "PATH"},
@@ -97,6 +98,7 @@ int cmd_predict(int argc, const char **argv)
          NULL},
         {"output", 'o', POPT_ARG_STRING, &output, 0, "Result, (models or neurons, images)",
          "FILE.npy"},
+        CLI_EPSILON(&epsilon),
         CLI_COMMON};
     poptContext context = cli_parse(argc, argv, table, "MODEL... --images PATH --output FILE.npy");
     if (!context) return CLI_MISUSED;
@@ -111,7 +113,7 @@ int cmd_predict(int argc, const char **argv)
         code = cli_misuse("predict: --batch %d: at least 1 is needed", batch);
     else if (tap && operand_count > 1)
         code = cli_misuse("predict: --tap works on one model at a time");
-    else if (cli_models_open(&models, operands, operand_count) != CLI_DONE)
+    else if (cli_models_open(&models, operands, operand_count, epsilon) != CLI_DONE)
         code = cli_fail();
     else {
         vt_predict_options options = {.batch = batch, .tap = tap, .bf16 = bf16};

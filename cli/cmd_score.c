@@ -105,6 +105,7 @@ int cmd_score(int argc, const char **argv)
 {
     score_request request = {0};
     int operand_count;
+    double epsilon = 0;
     struct poptOption table[] = {
         {"recordings", 'R', POPT_ARG_STRING, &request.recordings, 0, "Folder of recordings", "DIR"},
         {"session", 's', POPT_ARG_STRING, &request.session, 0, "Session", "ID"},
@@ -113,6 +114,7 @@ int cmd_score(int argc, const char **argv)
         {"range", 'r', POPT_ARG_STRING, &request.range, 0, "Only these images", "A:B"},
         {"neurons", 'n', POPT_ARG_STRING, &request.neurons, 0, "Only these neurons, as 0,3,5-9",
          "LIST"},
+        CLI_EPSILON(&epsilon),
         CLI_COMMON};
     poptContext context = cli_parse(argc, argv, table, "MODEL... --recordings DIR --session ID");
     if (!context) return CLI_MISUSED;
@@ -125,7 +127,7 @@ int cmd_score(int argc, const char **argv)
         code = cli_misuse("score: --recordings is needed");
     else if (request.half && request.range)
         code = cli_misuse("score: --half or --range, not both");
-    else if (cli_models_open(&models, operands, operand_count) != CLI_DONE)
+    else if (cli_models_open(&models, operands, operand_count, epsilon) != CLI_DONE)
         code = cli_fail();
     else {
         code = run(&models, &request);

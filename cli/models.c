@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-int cli_models_open(cli_models *out, const char **paths, int count)
+int cli_models_open(cli_models *out, const char **paths, int count, double epsilon)
 {
     *out = (cli_models){.paths = paths, .count = count};
     out->models = calloc(count > 0 ? (size_t)count : 1, sizeof *out->models);
@@ -12,7 +12,8 @@ int cli_models_open(cli_models *out, const char **paths, int count)
         return CLI_FAILED;
     }
     for (int i = 0; i < count; i++)
-        if (vt_model_read(&out->models[i], paths[i]) != VT_OK) {
+        if (vt_model_read(&out->models[i], paths[i]) != VT_OK ||
+            (epsilon != 0 && vt_model_set_epsilon(out->models[i], epsilon) != VT_OK)) {
             cli_models_close(out);
             return CLI_FAILED;
         }

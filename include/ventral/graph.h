@@ -135,6 +135,8 @@ void vt_graph_touch(vt_graph *graph);
 /* Freezes or frees the parameters whose names start with `prefix`; plans made later obey. */
 void vt_graph_set_trainable(vt_graph *graph, const char *prefix, bool trainable);
 void vt_graph_zero_gradients(vt_graph *graph);
+/* Sets epsilon of every batch normalization; plans made later obey. VT_EINVAL unless above 0. */
+vt_status vt_graph_set_epsilon(vt_graph *graph, double epsilon);
 
 /* ---- plans ---- */
 

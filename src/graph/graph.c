@@ -406,3 +406,14 @@ void vt_graph_zero_gradients(vt_graph *graph)
         if (graph->params[i].gradient.data)
             memset(graph->params[i].gradient.data, 0, vt_tensor_bytes(&graph->params[i].gradient));
 }
+
+vt_status vt_graph_set_epsilon(vt_graph *graph, double epsilon)
+{
+    if (!(epsilon > 0) || !isfinite(epsilon))
+        return vt_error(VT_EINVAL, "epsilon %g must be above 0", epsilon);
+    for (size_t i = 0; i < graph->node_count; i++)
+        if (graph->nodes[i].op == &vt_op_batch_norm)
+            ((vt_batch_norm_options *)graph->nodes[i].options)->epsilon = epsilon;
+    vt_graph_touch(graph);
+    return VT_OK;
+}

@@ -55,6 +55,13 @@ int64_t vt_model_outputs(const vt_model *model)
     return model->options.outputs;
 }
 
+vt_status vt_model_set_epsilon(vt_model *model, double epsilon)
+{
+    VT_TRY(vt_graph_set_epsilon(model->graph, epsilon));
+    model->options.epsilon = epsilon;
+    return VT_OK;
+}
+
 int64_t vt_model_parameters(const vt_model *model)
 {
     int64_t count = 0;
