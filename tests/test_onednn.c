@@ -101,9 +101,11 @@ static void node_free(node *n)
         vt_tensor_free(&n->owned[i]);
 }
 
-/* Forward and backward from gradients that are not zero. */
+/* Forward and backward from the same buffers and gradients, which are not zero. */
 static void node_run(node *n)
 {
+    for (int i = 0; i < n->shape.params; i++)
+        if (n->shape.param[i].is_buffer) fill(&n->args.param[i], 40 + (uint32_t)i, 0.5f, 1);
     if (n->args.scratch) memset(n->args.scratch, 0xff, n->kernel.scratch_bytes); /* NaN */
     assert_ok(n->kernel.forward(n->kernel.state, &n->args));
     if (!n->kernel.backward) return;
@@ -134,10 +136,16 @@ static void compare(const char *name, const node *a, const node *e, double toler
     double d[] = {difference(&a->args.out, &e->args.out),
                   difference(&a->args.grad_in[0], &e->args.grad_in[0]),
                   difference(&a->args.grad_param[0], &e->args.grad_param[0]),
-                  difference(&a->args.grad_param[1], &e->args.grad_param[1])};
-    static const char *const what[] = {"output", "input gradient", "first parameter's gradient",
-                                       "second parameter's gradient"};
-    for (int i = 0; i < 4; i++)
+                  difference(&a->args.grad_param[1], &e->args.grad_param[1]),
+                  difference(&a->args.param[2], &e->args.param[2]),
+                  difference(&a->args.param[3], &e->args.param[3])};
+    static const char *const what[] = {"output",
+                                       "input gradient",
+                                       "first parameter's gradient",
+                                       "second parameter's gradient",
+                                       "running mean",
+                                       "running variance"};
+    for (int i = 0; i < 6; i++)
         if (!(d[i] <= tolerance))
             fail_msg("%s: %s differs by %g, allowed %g", name, what[i], d[i], tolerance);
 }
@@ -254,6 +262,80 @@ static void linear_equals_reference(void **state)
     check("linear", &vt_op_linear, &o, 5, 1, in, &infer, 2e-5);
     o.no_bias = true;
     check("linear", &vt_op_linear, &o, 7, 1, in, &train, 2e-5);
+}
+
+/* ---- layers with loops of their own ---- */
+
+static void normalization_equals_reference(void **state)
+{
+    (void)state;
+    static const int64_t sizes[][3] = {{9, 7, 25}, {5, 5, 100}, {4, 4, 8},
+                                       {3, 5, 1},  {1, 1, 3},   {2, 3, 600}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        vt_batch_norm_options o = {
+            .name = "norm", .epsilon = 1e-3, .momentum = 0.1, .unbiased = i % 2};
+        want train = {.training = true, .backward = true}, constant = {.backward = true};
+        want frozen = {.training = true, .backward = true, .no_input_gradient = true};
+        check("normalization", &vt_op_batch_norm, &o, 7, 3, sizes[i], &train, 1e-5);
+        check("normalization, 1 row", &vt_op_batch_norm, &o, 1, 3, sizes[i], &train, 1e-5);
+        check("constant statistics", &vt_op_batch_norm, &o, 3, 3, sizes[i], &constant, 1e-5);
+        check("no input gradient", &vt_op_batch_norm, &o, 3, 3, sizes[i], &frozen, 1e-5);
+        check("features", &vt_op_batch_norm, &o, 50, 1, sizes[i] + 2, &train, 1e-5);
+    }
+}
+
+/* The variance does not drown in the mean's square, nor in that of rows that differ from all. */
+static void normalization_far_from_zero(void **state)
+{
+    (void)state;
+    vt_batch_norm_options o = {.name = "norm", .epsilon = 1e-3, .momentum = 0.1};
+    int64_t in[] = {8, 8, 12};
+    want w = {.training = true, .backward = true};
+    node a, e;
+    assert_ok(node_new(&a, &vt_backend_onednn, &vt_op_batch_norm, &o, 4, 3, in, &w));
+    assert_ok(node_new(&e, &vt_backend_reference, &vt_op_batch_norm, &o, 4, 3, in, &w));
+    float *x = a.args.in[0].data;
+    int64_t count = vt_tensor_count(&a.args.in[0]);
+    for (int64_t i = 0; i < count; i++)
+        x[i] = i < 12 ? -500 : 1000 + x[i];
+    memcpy(e.args.in[0].data, x, (size_t)count * sizeof *x);
+    node_run(&a);
+    node_run(&e);
+    compare("far from zero", &a, &e, 1e-5);
+    node_free(&a);
+    node_free(&e);
+}
+
+static void max_pool_equals_reference(void **state)
+{
+    (void)state;
+    static const vt_pool_options options[] = {
+        {.name = "pool", .kernel = {3, 3}, .stride = {2, 2}, .pad = {1, 1, 1, 1}},
+        {.name = "pool", .kernel = {2, 3}, .padding = VT_PAD_SAME},
+        {.name = "pool", .kernel = {4, 4}, .stride = {1, 2}},
+    };
+    static const int64_t sizes[][3] = {{9, 8, 25}, {4, 4, 8}, {6, 5, 1}};
+    want w = {.training = true, .backward = true};
+    for (int i = 0; i < 9; i++) {
+        node a, e;
+        const vt_pool_options *o = &options[i / 3];
+        const int64_t *in = sizes[i % 3];
+        check("max pool", &vt_op_max_pool, o, 3, 3, in, &w, 0);
+        assert_ok(node_new(&a, &vt_backend_onednn, &vt_op_max_pool, o, 3, 3, in, &w));
+        assert_ok(node_new(&e, &vt_backend_reference, &vt_op_max_pool, o, 3, 3, in, &w));
+        float *x = a.args.in[0].data, *y = a.args.out.data, *z = e.args.out.data;
+        for (int64_t k = 0; k < vt_tensor_count(&a.args.in[0]); k += 7)
+            x[k] = k % 2 ? NAN : k % 3 ? 0.5f : INFINITY;
+        memcpy(e.args.in[0].data, x, vt_tensor_bytes(&a.args.in[0]));
+        node_run(&a);
+        node_run(&e);
+        for (int64_t k = 0; k < vt_tensor_count(&a.args.out); k++)
+            assert_true(y[k] == z[k] || (isnan(y[k]) && isnan(z[k])));
+        assert_memory_equal(a.args.grad_in[0].data, e.args.grad_in[0].data,
+                            vt_tensor_bytes(&a.args.grad_in[0]));
+        node_free(&a);
+        node_free(&e);
+    }
 }
 
 /* Allowed, not required: processors without bfloat16 give float32's results. */
@@ -379,6 +461,7 @@ static void times(double ms[3], const vt_backend *backend, const vt_op *op, cons
     node n;
     ms[0] = ms[1] = ms[2] = -1;
     if (node_new(&n, backend, op, options, batch, ndim, in, &data) == VT_OK) {
+        node_run(&n);
         ms[0] = 1e3 * best_of(&n, false);
         if (n.shape.params > 1) { /* the bias's gradient belongs to the parameters */
             n.args.grad_param[1].data = NULL;
@@ -434,6 +517,37 @@ static void print_times(const char *name, double gflop, const double a[3], const
     fflush(stdout);
 }
 
+static void print_norm_speed(const char *only)
+{
+    static const int sizes[][3] = {{16, 56, 25}, {16, 56, 100}, {16, 28, 219}, {8, 56, 256}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char name[64];
+        const int *s = sizes[i];
+        snprintf(name, sizeof name, "batch norm %d @%d", s[2], s[1]);
+        if (only && !strstr(name, only)) continue;
+        vt_batch_norm_options o = {.name = name, .epsilon = 1e-3, .momentum = 0.01};
+        int64_t in[] = {s[1], s[1], s[2]};
+        double a[3], e[3], gbytes = 4e-9 * s[0] * s[1] * s[1] * s[2];
+        times(a, &vt_backend_onednn, &vt_op_batch_norm, &o, s[0], 3, in);
+        times(e, &vt_backend_reference, &vt_op_batch_norm, &o, s[0], 3, in);
+        print_times(name, gbytes, a, e);
+        print_times("  reference", gbytes, e, e);
+    }
+}
+
+static void print_pool_speed(const char *only)
+{
+    const char *name = "max pool 3x3/2 64 @112";
+    if (only && !strstr(name, only)) return;
+    vt_pool_options o = {.name = name, .kernel = {3, 3}, .stride = {2, 2}, .pad = {1, 1, 1, 1}};
+    int64_t in[] = {112, 112, 64};
+    double a[3], e[3], gbytes = 4e-9 * 8 * 112 * 112 * 64;
+    times(a, &vt_backend_onednn, &vt_op_max_pool, &o, 8, 3, in);
+    times(e, &vt_backend_reference, &vt_op_max_pool, &o, 8, 3, in);
+    print_times(name, gbytes, a, e);
+    print_times("  reference", gbytes, e, e);
+}
+
 static void print_product_speed(void)
 {
     enum { N = 1024 };
@@ -467,6 +581,8 @@ static int speed(int threads, const char *only, bool with_reference)
             times(e, &vt_backend_reference, &vt_op_conv2d, &o, speeds[i].batch, 3, in);
         print_times(c->name, gflop, a, e);
     }
+    print_norm_speed(only);
+    print_pool_speed(only);
     return 0;
 }
 
@@ -478,6 +594,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(convolution_equals_reference),
         cmocka_unit_test(convolution_without_some_gradients),
         cmocka_unit_test(linear_equals_reference),
+        cmocka_unit_test(normalization_equals_reference),
+        cmocka_unit_test(normalization_far_from_zero),
+        cmocka_unit_test(max_pool_equals_reference),
         cmocka_unit_test(bfloat16_is_close),
         cmocka_unit_test(packed_parameters_follow_refresh),
         cmocka_unit_test(threads_of_preparation_are_kept),

@@ -10,15 +10,10 @@
  */
 #include "backend/depthwise.h"
 
+#include "backend/vectorized.h"
+
 #include <string.h>
 
-/* Compiled for plain x86-64 and for AVX2, chosen when the program starts; the operations and so the
- * results are the same. */
-#if defined(__x86_64__) && defined(__gnu_linux__)
-#define VECTORIZED __attribute__((target_clones("avx2", "default")))
-#else
-#define VECTORIZED
-#endif
 #define INLINE static inline __attribute__((always_inline))
 
 enum { MAX_TAPS = 5, MAX_PIECES = 64, COLUMN_CHUNKS = 32 };

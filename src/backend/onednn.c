@@ -1,6 +1,10 @@
-/* The oneDNN backend: float32 layers with plain NHWC activations and OHWI kernels. What it declines
- * is done as fast, or more exactly, by the reference loops: ReLU and sums are bound by memory. */
+/* The accelerated backend: float32 layers with plain NHWC activations and OHWI kernels. oneDNN
+ * computes what is bound by arithmetic; where it has no fast routine for such memory the layer has
+ * its own loops, named "native". Sums and ReLU are bound by memory: the reference does them. */
 #include "backend/onednn.h"
+
+#include "backend/batch_norm.h"
+#include "backend/max_pool.h"
 
 #include <string.h>
 
@@ -10,6 +14,8 @@ static const struct {
 } layers[] = {
     {"conv2d", vt_onednn_conv2d},
     {"linear", vt_onednn_linear},
+    {"batch_norm", vt_batch_norm_prepare},
+    {"max_pool", vt_max_pool_prepare},
 };
 
 static vt_status prepare(vt_kernel *out, const vt_kernel_request *request)

@@ -75,190 +75,117 @@ static dnnl_status_t append_sum(dnnl_post_ops_t ops)
 #endif
 }
 
-static bool is_gemm(dnnl_primitive_desc_t desc)
+static const char *implementation(const_dnnl_primitive_desc_t desc)
 {
     const char *name = NULL;
-    return dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &name) == dnnl_success &&
-           name && strstr(name, "gemm");
+    dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &name);
+    return name ? name : "";
 }
 
-/* What the descriptor of an operation is made with, besides the operation's own arguments. */
-typedef struct context {
+static bool is_gemm(dnnl_primitive_desc_t desc)
+{
+    return strstr(implementation(desc), "gemm");
+}
+
+/* What the descriptor of a convolution is made of. oneDNN counts dilations from 0. */
+typedef struct parts {
     dnnl_engine_t engine;
     dnnl_primitive_attr_t attr;
     dnnl_primitive_desc_t hint; /* backward: the forward descriptor */
-    bool gemm;                  /* the first implementation by matrix products, if there is one */
-} context;
-
-#if DNNL_VERSION_MAJOR >= 3
-
-static dnnl_status_t choose(dnnl_primitive_desc_t *desc, const context *x, dnnl_status_t status)
-{
-    if (status != dnnl_success || !x->gemm || is_gemm(*desc)) return status;
-    dnnl_primitive_desc_t other;
-    status = dnnl_primitive_desc_clone(&other, *desc);
-    if (status != dnnl_success) return dnnl_success;
-    while (dnnl_primitive_desc_next_impl(other) == dnnl_success)
-        if (is_gemm(other)) {
-            dnnl_primitive_desc_t first = *desc;
-            *desc = other;
-            other = first;
-            break;
-        }
-    dnnl_primitive_desc_destroy(other);
-    return dnnl_success;
-}
-
-#else
-
-typedef union operation {
-    dnnl_convolution_desc_t conv;
-    dnnl_pooling_v2_desc_t pool;
-    dnnl_batch_normalization_desc_t norm;
-} operation;
-
-static dnnl_status_t create(dnnl_primitive_desc_t *out, const operation *op, const context *x)
-{
-    dnnl_primitive_desc_iterator_t it;
-    dnnl_status_t status =
-        dnnl_primitive_desc_iterator_create(&it, op, x->attr, x->engine, x->hint);
-    if (status != dnnl_success) return status;
-    dnnl_primitive_desc_t first = dnnl_primitive_desc_iterator_fetch(it);
-    *out = first;
-    if (!first) status = dnnl_out_of_memory;
-    while (first && x->gemm && !is_gemm(*out)) {
-        if (*out != first) dnnl_primitive_desc_destroy(*out);
-        *out = first;
-        if (dnnl_primitive_desc_iterator_next(it) != dnnl_success) break;
-        dnnl_primitive_desc_t next = dnnl_primitive_desc_iterator_fetch(it);
-        if (!next) break;
-        *out = next;
-    }
-    if (*out != first) dnnl_primitive_desc_destroy(first);
-    dnnl_primitive_desc_iterator_destroy(it);
-    return status;
-}
-
-#endif
-
-/* The layouts of an operation; sliding windows count dilations from 0, as oneDNN does. */
-typedef struct parts {
     layout src, weights, bias, dst;
     dnnl_dims_t dilation;
 } parts;
 
-static dnnl_status_t conv_desc(dnnl_primitive_desc_t *out, const void *operation_of,
-                               vt_dnnl_pass pass, const parts *p, const context *x)
+#if DNNL_VERSION_MAJOR >= 3
+
+/* Moves `desc` to the first implementation by matrix products, if there is one. */
+static void choose_gemm(dnnl_primitive_desc_t *desc)
 {
-    const vt_dnnl_conv *c = operation_of;
+    dnnl_primitive_desc_t other;
+    if (is_gemm(*desc) || dnnl_primitive_desc_clone(&other, *desc) != dnnl_success) return;
+    while (dnnl_primitive_desc_next_impl(other) == dnnl_success)
+        if (is_gemm(other)) {
+            dnnl_primitive_desc_destroy(*desc);
+            *desc = other;
+            return;
+        }
+    dnnl_primitive_desc_destroy(other);
+}
+
+static dnnl_status_t desc_new(dnnl_primitive_desc_t *out, const vt_dnnl_conv *c, vt_dnnl_pass pass,
+                              const parts *p)
+{
     const vt_dnnl_window *w = &c->window;
-    layout_ref src = REF(p->src), weights = REF(p->weights), bias = REF(p->bias), dst = REF(p->dst);
     dnnl_prop_kind_t forward =
         pass == VT_DNNL_INFERENCE ? dnnl_forward_inference : dnnl_forward_training;
-#if DNNL_VERSION_MAJOR >= 3
     dnnl_status_t status;
     if (pass == VT_DNNL_BACKWARD_DATA)
         status = dnnl_convolution_backward_data_primitive_desc_create(
-            out, x->engine, dnnl_convolution_direct, src, weights, dst, w->stride, p->dilation,
-            w->before, w->after, x->hint, x->attr);
+            out, p->engine, dnnl_convolution_direct, p->src, p->weights, p->dst, w->stride,
+            p->dilation, w->before, w->after, p->hint, p->attr);
     else if (pass == VT_DNNL_BACKWARD_WEIGHTS)
         status = dnnl_convolution_backward_weights_primitive_desc_create(
-            out, x->engine, dnnl_convolution_direct, src, weights, bias, dst, w->stride,
-            p->dilation, w->before, w->after, x->hint, x->attr);
+            out, p->engine, dnnl_convolution_direct, p->src, p->weights, NULL, p->dst, w->stride,
+            p->dilation, w->before, w->after, p->hint, p->attr);
     else
         status = dnnl_convolution_forward_primitive_desc_create(
-            out, x->engine, forward, dnnl_convolution_direct, src, weights, bias, dst, w->stride,
-            p->dilation, w->before, w->after, x->attr);
-    return choose(out, x, status);
+            out, p->engine, forward, dnnl_convolution_direct, p->src, p->weights, p->bias, p->dst,
+            w->stride, p->dilation, w->before, w->after, p->attr);
+    if (status == dnnl_success && c->gemm && pass == c->pass) choose_gemm(out);
+    return status;
+}
+
 #else
-    operation op;
+
+/* The first implementation of an operation, or the first by matrix products, if there is one. */
+static dnnl_status_t find(dnnl_primitive_desc_t *out, const dnnl_convolution_desc_t *op,
+                          const parts *p, bool gemm)
+{
+    dnnl_primitive_desc_iterator_t it;
+    dnnl_status_t status =
+        dnnl_primitive_desc_iterator_create(&it, op, p->attr, p->engine, p->hint);
+    if (status != dnnl_success) return status;
+    *out = dnnl_primitive_desc_iterator_fetch(it);
+    if (!*out) status = dnnl_out_of_memory;
+    while (*out && gemm && !is_gemm(*out) &&
+           dnnl_primitive_desc_iterator_next(it) == dnnl_success) {
+        dnnl_primitive_desc_t next = dnnl_primitive_desc_iterator_fetch(it);
+        if (next && is_gemm(next)) {
+            dnnl_primitive_desc_destroy(*out);
+            *out = next;
+        } else if (next) {
+            dnnl_primitive_desc_destroy(next);
+        }
+    }
+    dnnl_primitive_desc_iterator_destroy(it);
+    return status;
+}
+
+static dnnl_status_t desc_new(dnnl_primitive_desc_t *out, const vt_dnnl_conv *c, vt_dnnl_pass pass,
+                              const parts *p)
+{
+    const vt_dnnl_window *w = &c->window;
+    layout_ref src = REF(p->src), weights = REF(p->weights), dst = REF(p->dst);
+    dnnl_prop_kind_t forward =
+        pass == VT_DNNL_INFERENCE ? dnnl_forward_inference : dnnl_forward_training;
+    dnnl_convolution_desc_t op;
     dnnl_status_t status;
     if (pass == VT_DNNL_BACKWARD_DATA)
-        status = dnnl_dilated_convolution_backward_data_desc_init(&op.conv, dnnl_convolution_direct,
-                                                                  src, weights, dst, w->stride,
+        status = dnnl_dilated_convolution_backward_data_desc_init(&op, dnnl_convolution_direct, src,
+                                                                  weights, dst, w->stride,
                                                                   p->dilation, w->before, w->after);
     else if (pass == VT_DNNL_BACKWARD_WEIGHTS)
         status = dnnl_dilated_convolution_backward_weights_desc_init(
-            &op.conv, dnnl_convolution_direct, src, weights, bias, dst, w->stride, p->dilation,
+            &op, dnnl_convolution_direct, src, weights, NULL, dst, w->stride, p->dilation,
             w->before, w->after);
     else
         status = dnnl_dilated_convolution_forward_desc_init(
-            &op.conv, forward, dnnl_convolution_direct, src, weights, bias, dst, w->stride,
+            &op, forward, dnnl_convolution_direct, src, weights, REF(p->bias), dst, w->stride,
             p->dilation, w->before, w->after);
-    return status != dnnl_success ? status : create(out, &op, x);
-#endif
+    return status == dnnl_success ? find(out, &op, p, c->gemm && pass == c->pass) : status;
 }
 
-static dnnl_status_t pool_desc(dnnl_primitive_desc_t *out, const void *operation_of,
-                               vt_dnnl_pass pass, const parts *p, const context *x)
-{
-    const vt_dnnl_pool *o = operation_of;
-    const vt_dnnl_window *w = &o->window;
-    layout_ref src = REF(p->src), dst = REF(p->dst);
-    dnnl_prop_kind_t forward =
-        pass == VT_DNNL_INFERENCE ? dnnl_forward_inference : dnnl_forward_training;
-    dnnl_alg_kind_t algorithm = dnnl_pooling_max;
-#if DNNL_VERSION_MAJOR >= 3
-    if (!o->maximum)
-        algorithm =
-            o->count_padding ? dnnl_pooling_avg_include_padding : dnnl_pooling_avg_exclude_padding;
-    dnnl_status_t status;
-    if (pass == VT_DNNL_BACKWARD_DATA)
-        status = dnnl_pooling_backward_primitive_desc_create(out, x->engine, algorithm, src, dst,
-                                                             w->stride, w->kernel, p->dilation,
-                                                             w->before, w->after, x->hint, x->attr);
-    else
-        status = dnnl_pooling_forward_primitive_desc_create(out, x->engine, forward, algorithm, src,
-                                                            dst, w->stride, w->kernel, p->dilation,
-                                                            w->before, w->after, x->attr);
-    return choose(out, x, status);
-#else
-    if (!o->maximum)
-        algorithm =
-            o->count_padding ? dnnl_pooling_avg_include_padding : dnnl_pooling_avg_exclude_padding;
-    operation op;
-    dnnl_status_t status;
-    if (pass == VT_DNNL_BACKWARD_DATA)
-        status = dnnl_pooling_v2_backward_desc_init(&op.pool, algorithm, src, dst, w->stride,
-                                                    w->kernel, p->dilation, w->before, w->after);
-    else
-        status =
-            dnnl_pooling_v2_forward_desc_init(&op.pool, forward, algorithm, src, dst, w->stride,
-                                              w->kernel, p->dilation, w->before, w->after);
-    return status != dnnl_success ? status : create(out, &op, x);
 #endif
-}
-
-static dnnl_status_t norm_desc(dnnl_primitive_desc_t *out, const void *operation_of,
-                               vt_dnnl_pass pass, const parts *p, const context *x)
-{
-    const vt_dnnl_norm *o = operation_of;
-    layout_ref src = REF(p->src);
-    unsigned flags = dnnl_use_scale | dnnl_use_shift;
-    if (o->global_stats) flags |= dnnl_use_global_stats;
-    dnnl_prop_kind_t forward =
-        pass == VT_DNNL_INFERENCE ? dnnl_forward_inference : dnnl_forward_training;
-    float epsilon = (float)o->epsilon;
-#if DNNL_VERSION_MAJOR >= 3
-    dnnl_status_t status;
-    if (pass == VT_DNNL_BACKWARD_WEIGHTS)
-        status = dnnl_batch_normalization_backward_primitive_desc_create(
-            out, x->engine, dnnl_backward, src, src, src, epsilon, flags, x->hint, x->attr);
-    else
-        status = dnnl_batch_normalization_forward_primitive_desc_create(
-            out, x->engine, forward, src, src, epsilon, flags, x->attr);
-    return choose(out, x, status);
-#else
-    operation op;
-    dnnl_status_t status;
-    if (pass == VT_DNNL_BACKWARD_WEIGHTS)
-        status = dnnl_batch_normalization_backward_desc_init(&op.norm, dnnl_backward, src, src,
-                                                             epsilon, flags);
-    else
-        status = dnnl_batch_normalization_forward_desc_init(&op.norm, forward, src, epsilon, flags);
-    return status != dnnl_success ? status : create(out, &op, x);
-#endif
-}
 
 /* ---- primitives ---- */
 
@@ -280,38 +207,32 @@ struct vt_dnnl_primitive {
     argument args[VT_DNNL_ARG_COUNT];
     int arg_count, threads;
     dnnl_memory_t scratchpad;
-    size_t scratch_bytes, workspace_bytes;
-    const char *what;
+    size_t scratch_bytes;
+    vt_dnnl_pass pass;
+};
+
+static const char *const names[] = {
+    [VT_DNNL_INFERENCE] = "convolution",
+    [VT_DNNL_TRAINING] = "convolution in training",
+    [VT_DNNL_BACKWARD_DATA] = "gradient of a convolution's input",
+    [VT_DNNL_BACKWARD_WEIGHTS] = "gradient of a convolution's kernel",
 };
 
 static const int numbers[VT_DNNL_ARG_COUNT] = {
-    [VT_DNNL_SRC] = DNNL_ARG_SRC,
-    [VT_DNNL_WEIGHTS] = DNNL_ARG_WEIGHTS,
-    [VT_DNNL_BIAS] = DNNL_ARG_BIAS,
-    [VT_DNNL_DST] = DNNL_ARG_DST,
-    [VT_DNNL_MEAN] = DNNL_ARG_MEAN,
-    [VT_DNNL_VARIANCE] = DNNL_ARG_VARIANCE,
-    [VT_DNNL_SCALE] = DNNL_ARG_SCALE,
-    [VT_DNNL_SHIFT] = DNNL_ARG_SHIFT,
-    [VT_DNNL_WORKSPACE] = DNNL_ARG_WORKSPACE,
-    [VT_DNNL_DIFF_SRC] = DNNL_ARG_DIFF_SRC,
-    [VT_DNNL_DIFF_WEIGHTS] = DNNL_ARG_DIFF_WEIGHTS,
-    [VT_DNNL_DIFF_BIAS] = DNNL_ARG_DIFF_BIAS,
+    [VT_DNNL_SRC] = DNNL_ARG_SRC,           [VT_DNNL_WEIGHTS] = DNNL_ARG_WEIGHTS,
+    [VT_DNNL_BIAS] = DNNL_ARG_BIAS,         [VT_DNNL_DST] = DNNL_ARG_DST,
+    [VT_DNNL_DIFF_SRC] = DNNL_ARG_DIFF_SRC, [VT_DNNL_DIFF_WEIGHTS] = DNNL_ARG_DIFF_WEIGHTS,
     [VT_DNNL_DIFF_DST] = DNNL_ARG_DIFF_DST,
-    [VT_DNNL_DIFF_SCALE] = DNNL_ARG_DIFF_SCALE,
-    [VT_DNNL_DIFF_SHIFT] = DNNL_ARG_DIFF_SHIFT,
 };
 
 static vt_status check(const char *what, dnnl_status_t status)
 {
-    switch (status) {
-    case dnnl_success: return VT_OK;
-    case dnnl_out_of_memory: return vt_error(VT_ENOMEM, "oneDNN, %s: out of memory", what);
-    case dnnl_unimplemented:
-        return vt_error(VT_EUNSUPPORTED, "oneDNN, %s: not implemented for these sizes", what);
-    case dnnl_invalid_arguments: return vt_error(VT_EINVAL, "oneDNN, %s: invalid arguments", what);
-    default: return vt_error(VT_EUNSUPPORTED, "oneDNN, %s: status %d", what, (int)status);
-    }
+    if (status == dnnl_success) return VT_OK;
+    if (status == dnnl_out_of_memory) return vt_error(VT_ENOMEM, "oneDNN, %s: out of memory", what);
+    return vt_error(VT_EUNSUPPORTED, "oneDNN, %s: %s", what,
+                    status == dnnl_unimplemented       ? "not implemented for these sizes"
+                    : status == dnnl_invalid_arguments ? "these sizes are not accepted"
+                                                       : "it failed");
 }
 
 /* oneDNN asks OpenMP for the thread count; callers' settings are put back. */
@@ -354,18 +275,18 @@ static dnnl_status_t reorder_new(vt_dnnl_primitive *p, dnnl_primitive_t *out, la
     return status;
 }
 
-/* `wanted`: the primitive's own layout; NULL where it is the caller's. */
+/* `what` and `index` ask for the layout that the primitive wants. */
 static dnnl_status_t add_arg(vt_dnnl_primitive *p, vt_dnnl_arg id, const vt_dnnl_tensor *tensor,
-                             layout_ref wanted)
+                             dnnl_query_t what, int index)
 {
     if (tensor->ndim == 0) return dnnl_success;
+    layout_ref wanted = dnnl_primitive_desc_query_md(p->desc, what, index);
     argument *a = &p->args[p->arg_count++];
     a->id = id;
-    a->accumulate = id >= VT_DNNL_DIFF_SRC && id != VT_DNNL_DIFF_DST;
+    a->accumulate = id == VT_DNNL_DIFF_SRC || id == VT_DNNL_DIFF_WEIGHTS;
     layout user = {0};
     dnnl_status_t status = layout_new(&user, tensor, false);
     if (status != dnnl_success) return status;
-    if (!wanted) wanted = REF(user);
     bool same = dnnl_memory_desc_equal(REF(user), wanted);
     status = dnnl_memory_create(&a->own, wanted, p->engine, DNNL_MEMORY_NONE);
     if (status == dnnl_success && (a->accumulate || !same)) {
@@ -382,40 +303,15 @@ static dnnl_status_t add_arg(vt_dnnl_primitive *p, vt_dnnl_arg id, const vt_dnnl
     return status;
 }
 
-static layout_ref query(const vt_dnnl_primitive *p, dnnl_query_t what, int index)
-{
-    return dnnl_primitive_desc_query_md(p->desc, what, index);
-}
-
-/* The workspace has the library's own layout; callers see bytes. */
-static dnnl_status_t add_workspace(vt_dnnl_primitive *p)
-{
-    layout_ref wanted = query(p, dnnl_query_workspace_md, 0);
-    if (!wanted || dnnl_memory_desc_get_size(wanted) == 0) return dnnl_success;
-    p->workspace_bytes = dnnl_memory_desc_get_size(wanted);
-    argument *a = &p->args[p->arg_count++];
-    a->id = VT_DNNL_WORKSPACE;
-    return dnnl_memory_create(&a->own, wanted, p->engine, DNNL_MEMORY_NONE);
-}
-
-typedef dnnl_status_t (*describe)(dnnl_primitive_desc_t *, const void *, vt_dnnl_pass,
-                                  const parts *, const context *);
-
-typedef struct wishes {
-    vt_dnnl_pass pass;
-    bool relu, bf16, gemm;
-    const char *what;
-} wishes;
-
-static dnnl_status_t attr_new(dnnl_primitive_attr_t *out, const wishes *w)
+static dnnl_status_t attr_new(dnnl_primitive_attr_t *out, const vt_dnnl_conv *c)
 {
     dnnl_post_ops_t ops = NULL;
     dnnl_status_t status = dnnl_primitive_attr_create(out);
     if (status == dnnl_success)
         status = dnnl_primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user);
-    if (status == dnnl_success && w->bf16)
+    if (status == dnnl_success && c->bf16)
         status = dnnl_primitive_attr_set_fpmath_mode(*out, dnnl_fpmath_mode_bf16);
-    if (status == dnnl_success && w->relu) {
+    if (status == dnnl_success && c->relu) {
         status = dnnl_post_ops_create(&ops);
         if (status == dnnl_success) status = append_relu(ops);
         if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(*out, ops);
@@ -424,143 +320,77 @@ static dnnl_status_t attr_new(dnnl_primitive_attr_t *out, const wishes *w)
     return status;
 }
 
-/* Everything but the arguments. */
-static dnnl_status_t open(vt_dnnl_primitive *p, describe make, const void *operation_of,
-                          const parts *parts, const wishes *w)
+static dnnl_status_t layouts_new(parts *p, const vt_dnnl_conv *c)
 {
-    p->what = w->what;
+    dnnl_status_t status = layout_new(&p->src, &c->src, c->blocked);
+    if (status == dnnl_success) status = layout_new(&p->weights, &c->weights, true);
+    if (status == dnnl_success) status = layout_new(&p->bias, &c->bias, false);
+    if (status == dnnl_success) status = layout_new(&p->dst, &c->dst, c->blocked);
+    for (int i = 0; i < 2; i++)
+        p->dilation[i] = c->window.dilation[i] - 1;
+    return status;
+}
+
+/* The primitive without its arguments. */
+static dnnl_status_t create(vt_dnnl_primitive *p, const vt_dnnl_conv *c)
+{
+    parts parts = {0};
     dnnl_status_t status = dnnl_engine_create(&p->engine, dnnl_cpu, 0);
     if (status == dnnl_success)
         status = dnnl_stream_create(&p->stream, p->engine, dnnl_stream_default_flags);
-    context x = {.engine = p->engine};
-    if (status == dnnl_success) status = attr_new(&x.attr, w);
-    if (status == dnnl_success && w->pass >= VT_DNNL_BACKWARD_DATA)
-        status = make(&x.hint, operation_of, VT_DNNL_TRAINING, parts, &x);
-    x.gemm = w->gemm;
-    if (status == dnnl_success) status = make(&p->desc, operation_of, w->pass, parts, &x);
-    if (status == dnnl_success && strncmp(vt_dnnl_implementation(p), "ref", 3) == 0)
-        status = dnnl_unimplemented;
+    parts.engine = p->engine;
+    if (status == dnnl_success) status = attr_new(&parts.attr, c);
+    if (status == dnnl_success) status = layouts_new(&parts, c);
+    if (status == dnnl_success && c->pass >= VT_DNNL_BACKWARD_DATA)
+        status = desc_new(&parts.hint, c, VT_DNNL_TRAINING, &parts);
+    if (status == dnnl_success) status = desc_new(&p->desc, c, c->pass, &parts);
+    if (status == dnnl_success && strncmp(implementation(p->desc), "ref", 3) == 0)
+        status = dnnl_unimplemented; /* our own loops are faster */
     if (status == dnnl_success) status = dnnl_primitive_create(&p->primitive, p->desc);
-    if (x.hint) dnnl_primitive_desc_destroy(x.hint);
-    if (x.attr) dnnl_primitive_attr_destroy(x.attr);
-    if (status != dnnl_success) return status;
-    layout_ref scratchpad = query(p, dnnl_query_scratchpad_md, 0);
-    size_t offset;
-    reserve(p, &offset, dnnl_memory_desc_get_size(scratchpad));
-    return dnnl_memory_create(&p->scratchpad, scratchpad, p->engine, DNNL_MEMORY_NONE);
+    if (parts.hint) dnnl_primitive_desc_destroy(parts.hint);
+    if (parts.attr) dnnl_primitive_attr_destroy(parts.attr);
+    layout_free(&parts.src), layout_free(&parts.weights);
+    layout_free(&parts.bias), layout_free(&parts.dst);
+    return status;
 }
 
-static vt_status primitive_new(vt_dnnl_primitive **out)
+static dnnl_status_t add_args(vt_dnnl_primitive *p, const vt_dnnl_conv *c)
+{
+    layout_ref scratchpad = dnnl_primitive_desc_query_md(p->desc, dnnl_query_scratchpad_md, 0);
+    size_t offset;
+    reserve(p, &offset, dnnl_memory_desc_get_size(scratchpad));
+    dnnl_status_t s = dnnl_memory_create(&p->scratchpad, scratchpad, p->engine, DNNL_MEMORY_NONE);
+    bool data = c->pass == VT_DNNL_BACKWARD_DATA, weights = c->pass == VT_DNNL_BACKWARD_WEIGHTS;
+    if (s == dnnl_success)
+        s = data ? add_arg(p, VT_DNNL_DIFF_SRC, &c->src, dnnl_query_diff_src_md, 0)
+                 : add_arg(p, VT_DNNL_SRC, &c->src, dnnl_query_src_md, 0);
+    if (s == dnnl_success)
+        s = weights ? add_arg(p, VT_DNNL_DIFF_WEIGHTS, &c->weights, dnnl_query_diff_weights_md, 0)
+                    : add_arg(p, VT_DNNL_WEIGHTS, &c->weights, dnnl_query_weights_md, 0);
+    if (s == dnnl_success)
+        s = data || weights ? add_arg(p, VT_DNNL_DIFF_DST, &c->dst, dnnl_query_diff_dst_md, 0)
+                            : add_arg(p, VT_DNNL_DST, &c->dst, dnnl_query_dst_md, 0);
+    if (s == dnnl_success && !data && !weights)
+        s = add_arg(p, VT_DNNL_BIAS, &c->bias, dnnl_query_weights_md, 1);
+    return s;
+}
+
+vt_status vt_dnnl_conv_new(vt_dnnl_primitive **out, const vt_dnnl_conv *c)
 {
     vt_dnnl_primitive *p = vt_alloc(1, sizeof *p);
     if (!p) return VT_ENOMEM;
     p->threads = vt_threads();
-    *out = p;
-    return VT_OK;
-}
-
-static vt_status finish(vt_dnnl_primitive **out, vt_dnnl_primitive *p, const char *what,
-                        dnnl_status_t dnnl)
-{
-    vt_status status = check(what, dnnl);
+    p->pass = c->pass;
+    int before = enter(p->threads);
+    dnnl_status_t made = create(p, c);
+    if (made == dnnl_success) made = add_args(p, c);
+    leave(before, p->threads);
+    vt_status status = check(names[c->pass], made);
     if (status == VT_OK)
         *out = p;
     else
         vt_dnnl_free(p);
     return status;
-}
-
-vt_status vt_dnnl_conv_new(vt_dnnl_primitive **out, const vt_dnnl_conv *c)
-{
-    static const char *const names[] = {"convolution", "convolution (training)",
-                                        "convolution backward by data",
-                                        "convolution backward by weights"};
-    vt_dnnl_primitive *p;
-    VT_TRY(primitive_new(&p));
-    int before = enter(p->threads);
-    parts parts = {.dilation = {c->window.dilation[0] - 1, c->window.dilation[1] - 1}};
-    wishes w = {c->pass, c->relu, c->bf16, c->gemm, names[c->pass]};
-    dnnl_status_t s = layout_new(&parts.src, &c->src, c->blocked);
-    if (s == dnnl_success) s = layout_new(&parts.weights, &c->weights, true);
-    if (s == dnnl_success) s = layout_new(&parts.bias, &c->bias, false);
-    if (s == dnnl_success) s = layout_new(&parts.dst, &c->dst, c->blocked);
-    if (s == dnnl_success) s = open(p, conv_desc, c, &parts, &w);
-    if (s == dnnl_success && c->pass == VT_DNNL_BACKWARD_DATA) {
-        s = add_arg(p, VT_DNNL_DIFF_DST, &c->dst, query(p, dnnl_query_diff_dst_md, 0));
-        if (s == dnnl_success)
-            s = add_arg(p, VT_DNNL_WEIGHTS, &c->weights, query(p, dnnl_query_weights_md, 0));
-        if (s == dnnl_success)
-            s = add_arg(p, VT_DNNL_DIFF_SRC, &c->src, query(p, dnnl_query_diff_src_md, 0));
-    } else if (s == dnnl_success && c->pass == VT_DNNL_BACKWARD_WEIGHTS) {
-        s = add_arg(p, VT_DNNL_SRC, &c->src, query(p, dnnl_query_src_md, 0));
-        if (s == dnnl_success)
-            s = add_arg(p, VT_DNNL_DIFF_DST, &c->dst, query(p, dnnl_query_diff_dst_md, 0));
-        if (s == dnnl_success)
-            s = add_arg(p, VT_DNNL_DIFF_WEIGHTS, &c->weights,
-                        query(p, dnnl_query_diff_weights_md, 0));
-        if (s == dnnl_success)
-            s = add_arg(p, VT_DNNL_DIFF_BIAS, &c->bias, query(p, dnnl_query_diff_weights_md, 1));
-    } else if (s == dnnl_success) {
-        s = add_arg(p, VT_DNNL_SRC, &c->src, query(p, dnnl_query_src_md, 0));
-        if (s == dnnl_success)
-            s = add_arg(p, VT_DNNL_WEIGHTS, &c->weights, query(p, dnnl_query_weights_md, 0));
-        if (s == dnnl_success) s = add_arg(p, VT_DNNL_BIAS, &c->bias, NULL);
-        if (s == dnnl_success) s = add_arg(p, VT_DNNL_DST, &c->dst, query(p, dnnl_query_dst_md, 0));
-    }
-    layout_free(&parts.src), layout_free(&parts.weights);
-    layout_free(&parts.bias), layout_free(&parts.dst);
-    leave(before, p->threads);
-    return finish(out, p, w.what, s);
-}
-
-vt_status vt_dnnl_pool_new(vt_dnnl_primitive **out, const vt_dnnl_pool *o)
-{
-    vt_dnnl_primitive *p;
-    VT_TRY(primitive_new(&p));
-    int before = enter(p->threads);
-    parts parts = {.dilation = {o->window.dilation[0] - 1, o->window.dilation[1] - 1}};
-    wishes w = {.pass = o->pass,
-                .what = o->pass == VT_DNNL_BACKWARD_DATA ? "pooling backward" : "pooling"};
-    dnnl_status_t s = layout_new(&parts.src, &o->src, false);
-    if (s == dnnl_success) s = layout_new(&parts.dst, &o->dst, false);
-    if (s == dnnl_success) s = open(p, pool_desc, o, &parts, &w);
-    if (s == dnnl_success) s = add_workspace(p);
-    bool backward = o->pass == VT_DNNL_BACKWARD_DATA;
-    if (s == dnnl_success)
-        s = add_arg(p, backward ? VT_DNNL_DIFF_DST : VT_DNNL_SRC, backward ? &o->dst : &o->src,
-                    NULL);
-    if (s == dnnl_success)
-        s = add_arg(p, backward ? VT_DNNL_DIFF_SRC : VT_DNNL_DST, backward ? &o->src : &o->dst,
-                    NULL);
-    layout_free(&parts.src), layout_free(&parts.dst);
-    leave(before, p->threads);
-    return finish(out, p, w.what, s);
-}
-
-vt_status vt_dnnl_norm_new(vt_dnnl_primitive **out, const vt_dnnl_norm *o)
-{
-    vt_dnnl_primitive *p;
-    VT_TRY(primitive_new(&p));
-    int before = enter(p->threads);
-    bool backward = o->pass == VT_DNNL_BACKWARD_WEIGHTS;
-    parts parts = {0};
-    wishes w = {.pass = o->pass,
-                .what = backward ? "batch normalization backward" : "batch normalization"};
-    vt_dnnl_tensor vector = {.ndim = 1, .size = {o->src.size[1]}, .stride = {1}};
-    dnnl_status_t s = layout_new(&parts.src, &o->src, false);
-    if (s == dnnl_success) s = open(p, norm_desc, o, &parts, &w);
-    static const vt_dnnl_arg forward_args[] = {VT_DNNL_SRC,      VT_DNNL_DST,   VT_DNNL_MEAN,
-                                               VT_DNNL_VARIANCE, VT_DNNL_SCALE, VT_DNNL_SHIFT};
-    static const vt_dnnl_arg backward_args[] = {
-        VT_DNNL_SRC,      VT_DNNL_DIFF_DST, VT_DNNL_DIFF_SRC,   VT_DNNL_MEAN,
-        VT_DNNL_VARIANCE, VT_DNNL_SCALE,    VT_DNNL_DIFF_SCALE, VT_DNNL_DIFF_SHIFT};
-    const vt_dnnl_arg *ids = backward ? backward_args : forward_args;
-    int count = backward ? 8 : 6, images = backward ? 3 : 2;
-    for (int i = 0; i < count && s == dnnl_success; i++)
-        s = add_arg(p, ids[i], i < images ? &o->src : &vector, NULL);
-    layout_free(&parts.src);
-    leave(before, p->threads);
-    return finish(out, p, w.what, s);
 }
 
 void vt_dnnl_free(vt_dnnl_primitive *p)
@@ -586,18 +416,6 @@ size_t vt_dnnl_scratch_bytes(const vt_dnnl_primitive *p)
     return p->scratch_bytes;
 }
 
-size_t vt_dnnl_workspace_bytes(const vt_dnnl_primitive *p)
-{
-    return p->workspace_bytes;
-}
-
-const char *vt_dnnl_implementation(const vt_dnnl_primitive *p)
-{
-    const char *name = NULL;
-    dnnl_primitive_desc_query(p->desc, dnnl_query_impl_info_str, 0, &name);
-    return name ? name : "";
-}
-
 static dnnl_status_t reorder_run(const vt_dnnl_primitive *p, const argument *a)
 {
     dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, a->output ? a->own : a->user},
@@ -617,7 +435,7 @@ vt_status vt_dnnl_pack_weights(vt_dnnl_primitive *p, void *weights)
         if (status == dnnl_success) status = dnnl_memory_set_data_handle(a->own, a->packed);
         if (status == dnnl_success) status = reorder_run(p, a);
         leave(before, p->threads);
-        return check(p->what, status);
+        return check(names[p->pass], status);
     }
     return VT_OK;
 }
@@ -657,7 +475,7 @@ vt_status vt_dnnl_run(vt_dnnl_primitive *p, void *const data[VT_DNNL_ARG_COUNT],
                 a->bytes / sizeof(float), p->threads);
     }
     leave(before, p->threads);
-    return check(p->what, status);
+    return check(names[p->pass], status);
 }
 
 vt_status vt_dnnl_product_run(const vt_dnnl_product *o, const float *a, const float *b, float *c)

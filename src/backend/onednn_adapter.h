@@ -21,17 +21,9 @@ typedef enum vt_dnnl_arg {
     VT_DNNL_WEIGHTS,
     VT_DNNL_BIAS,
     VT_DNNL_DST,
-    VT_DNNL_MEAN,
-    VT_DNNL_VARIANCE,
-    VT_DNNL_SCALE,
-    VT_DNNL_SHIFT,
-    VT_DNNL_WORKSPACE,
     VT_DNNL_DIFF_SRC,
     VT_DNNL_DIFF_WEIGHTS,
-    VT_DNNL_DIFF_BIAS,
     VT_DNNL_DIFF_DST,
-    VT_DNNL_DIFF_SCALE,
-    VT_DNNL_DIFF_SHIFT,
     VT_DNNL_ARG_COUNT,
 } vt_dnnl_arg;
 
@@ -50,7 +42,7 @@ typedef struct vt_dnnl_window {
 
 typedef struct vt_dnnl_conv {
     vt_dnnl_pass pass;
-    vt_dnnl_tensor src, weights, bias, dst;
+    vt_dnnl_tensor src, weights, bias, dst; /* bias: forward only */
     vt_dnnl_window window;
     bool relu;    /* forward: on the result */
     bool bf16;    /* bfloat16 products where the processor has them */
@@ -58,34 +50,15 @@ typedef struct vt_dnnl_conv {
     bool gemm;    /* the implementation by matrix products where there is one */
 } vt_dnnl_conv;
 
-typedef struct vt_dnnl_pool {
-    vt_dnnl_pass pass; /* not BACKWARD_WEIGHTS */
-    vt_dnnl_tensor src, dst;
-    vt_dnnl_window window;
-    bool maximum, count_padding;
-} vt_dnnl_pool;
-
-typedef struct vt_dnnl_norm {
-    vt_dnnl_pass pass;  /* BACKWARD_WEIGHTS: everything at once */
-    vt_dnnl_tensor src; /* and dst */
-    bool global_stats;  /* mean and variance are given */
-    double epsilon;
-} vt_dnnl_norm;
-
 typedef struct vt_dnnl_primitive vt_dnnl_primitive;
 
-/* VT_EUNSUPPORTED where the library has no such implementation. Gradients (DIFF_SRC, DIFF_WEIGHTS,
- * DIFF_BIAS, DIFF_SCALE, DIFF_SHIFT) are added to what is there. The thread count of the moment,
- * vt_threads(), stays with the primitive, so its results do not change from run to run. */
+/* VT_EUNSUPPORTED where the library has no fast implementation. The results DIFF_SRC, DIFF_WEIGHTS
+ * are added to what is there. The thread count of the moment, vt_threads(), stays with the
+ * primitive, so that its results do not change from run to run. */
 vt_status vt_dnnl_conv_new(vt_dnnl_primitive **out, const vt_dnnl_conv *conv);
-vt_status vt_dnnl_pool_new(vt_dnnl_primitive **out, const vt_dnnl_pool *pool);
-vt_status vt_dnnl_norm_new(vt_dnnl_primitive **out, const vt_dnnl_norm *norm);
 void vt_dnnl_free(vt_dnnl_primitive *primitive);
 
 size_t vt_dnnl_scratch_bytes(const vt_dnnl_primitive *primitive);
-size_t vt_dnnl_workspace_bytes(const vt_dnnl_primitive *primitive);
-/* Name of the implementation, such as "jit:avx2"; borrowed. */
-const char *vt_dnnl_implementation(const vt_dnnl_primitive *primitive);
 
 /* Keeps a packed copy of the weights, used by every run until the next call. */
 vt_status vt_dnnl_pack_weights(vt_dnnl_primitive *primitive, void *weights);

@@ -73,7 +73,8 @@ static void choose(const geometry *g, vt_dnnl_conv *c)
     if (g->groups != 1 || vt_dnnl_has_avx512()) return;
     bool large = g->window[0].kernel * g->window[1].kernel > 1;
     if (g->channels < 8) {
-        c->gemm = c->pass == VT_DNNL_BACKWARD_DATA;
+        c->gemm = c->pass == VT_DNNL_BACKWARD_DATA ||
+                  (c->pass == VT_DNNL_BACKWARD_WEIGHTS && g->filters >= 48);
     } else if (large && g->channels % 8 == 0 && g->filters % 8 == 0) {
         c->blocked = out_pixels(g) >= 14 * 14;
         c->gemm = c->pass == VT_DNNL_BACKWARD_WEIGHTS && !c->blocked;
@@ -96,7 +97,7 @@ static vt_dnnl_conv describe(const geometry *g, vt_dnnl_pass pass, int64_t batch
                    .before = {h->before, w->before},
                    .after = {h->after, w->after}},
     };
-    if (g->bias && pass != VT_DNNL_BACKWARD_DATA)
+    if (g->bias && pass <= VT_DNNL_TRAINING)
         c.bias = (vt_dnnl_tensor){.ndim = 1, .size = {g->filters}, .stride = {1}};
     choose(g, &c);
     return c;
@@ -192,11 +193,9 @@ static vt_status backward(void *state, const vt_op_args *args)
             [VT_DNNL_SRC] = args->in[0].data,
             [VT_DNNL_DIFF_DST] = args->grad_out.data,
             [VT_DNNL_DIFF_WEIGHTS] = grad_kernel,
-            [VT_DNNL_DIFF_BIAS] = grad_bias,
         };
-        return vt_dnnl_run(c->weights, data, args->scratch);
-    }
-    if (grad_kernel && c->product) {
+        VT_TRY(vt_dnnl_run(c->weights, data, args->scratch));
+    } else if (grad_kernel && c->product) {
         VT_TRY(product_weights(c, args));
     } else if (grad_kernel) {
         vt_depthwise d = depthwise(c);
@@ -247,10 +246,9 @@ static vt_status prepare_backward(conv *c, vt_kernel *out, const vt_op_args *arg
         need(out, vt_depthwise_scratch_bytes(&d));
     } else if (kernel_gradient && !c->product) {
         vt_dnnl_conv weights = describe(g, VT_DNNL_BACKWARD_WEIGHTS, g->batch);
-        if (!bias_gradient) weights.bias.ndim = 0;
         VT_TRY(primitive(&c->weights, out, &weights));
     }
-    if (bias_gradient && !c->weights) need(out, vt_column_scratch_bytes(g->filters));
+    if (bias_gradient) need(out, vt_column_scratch_bytes(g->filters));
     out->backward = backward;
     return VT_OK;
 }

@@ -1,0 +1,13 @@
+/* Functions marked VECTORIZED are compiled for plain x86-64 and for AVX2; the loader chooses.
+ * Without fused multiply-add, and with sums in an order that the source fixes, results are the
+ * same. */
+#ifndef VT_BACKEND_VECTORIZED_H
+#define VT_BACKEND_VECTORIZED_H
+
+#if defined(__x86_64__) && defined(__gnu_linux__)
+#define VECTORIZED __attribute__((target_clones("avx2", "default")))
+#else
+#define VECTORIZED
+#endif
+
+#endif
