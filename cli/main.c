@@ -9,6 +9,7 @@ static const cli_command commands[] = {
     {"predict", "responses of models to images", cmd_predict},
     {"score", "how well models predict recorded neurons", cmd_score},
     {"fit", "a model of neurons from recordings", cmd_fit},
+    {"simulate", "recordings of model neurons whose computation is known", cmd_simulate},
     {"version", "version of this program and of what it runs on", cmd_version},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

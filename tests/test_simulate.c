@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/arena.h"
 #include "ventral/io.h"
@@ -560,6 +561,38 @@ static void test_simulate_checks_options(void **state)
     assert_message("8 GiB");
 }
 
+static int command(const char *folder, const char *arguments)
+{
+    char text[8192];
+    snprintf(text, sizeof text, "%s simulate %s '%.4000s/out' > '%.4000s/text' 2>&1", TEST_PROGRAM,
+             arguments, folder, folder);
+    int status = system(text);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void test_simulate_command(void **state)
+{
+    (void)state;
+    char folder[4096], path[4200];
+    void *text;
+    size_t size;
+    vt_session *session;
+    new_folder(folder);
+    assert_int_equal(2, command(folder, ""));
+    assert_int_equal(1, command(folder, "--neurons 0 --output"));
+    assert_int_equal(0, command(folder, "-s 1 -i 4 -n 3 -r 2 --seed 5 --json --output"));
+    part(path, folder, "text");
+    assert_ok(vt_file_read(&text, &size, path));
+    assert_non_null(strstr(text, "truth/truth_sim001.npz"));
+    free(text);
+    part(path, folder, "out");
+    assert_ok(vt_session_open(&session, path, NULL));
+    assert_int_equal(3, vt_session_averaged(session)->size[0]);
+    vt_session_close(session);
+    assert_int_equal(1, command(folder, "-s 1 -i 4 -n 3 -r 2 --output"));
+    remove_folder(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -576,6 +609,7 @@ int main(void)
         cmocka_unit_test(test_simulate_writes_sessions),
         cmocka_unit_test(test_simulate_all_or_nothing),
         cmocka_unit_test(test_simulate_checks_options),
+        cmocka_unit_test(test_simulate_command),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
