@@ -11,6 +11,7 @@
 #include "ventral/predict.h"
 #include "ventral/progress.h"
 #include "ventral/readout.h"
+#include "ventral/report.h"
 #include "ventral/rng.h"
 #include "ventral/score.h"
 #include "ventral/session.h"

@@ -1,0 +1,179 @@
+/* Figures drawn by gnuplot, which runs as a child process without a shell, in the figure's folder,
+ * with the script and the name of a temporary file that then takes the figure's place. */
+#include "report/gnuplot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+
+extern char **environ;
+
+static char *joined(const char *folder, const char *name, const char *ending)
+{
+    vt_text text = {0};
+    vt_text_add(&text, folder);
+    vt_text_add(&text, "/");
+    vt_text_add(&text, name);
+    vt_text_add(&text, ending);
+    if (!text.failed) return text.data;
+    vt_text_free(&text);
+    return NULL;
+}
+
+void vt_figure_destroy(vt_figure *f)
+{
+    char *owned[] = {f->folder, f->name, f->path, f->script, f->data, f->temporary};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
+        free(owned[i]);
+}
+
+static vt_status make_names(vt_figure *f, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *base = slash ? slash + 1 : path;
+    char ending[48];
+    f->folder = vt_strdup(!slash ? "." : slash == path ? "/" : path);
+    f->name = vt_strdup(base);
+    f->path = vt_strdup(path);
+    if (!f->folder || !f->name || !f->path) return VT_ENOMEM;
+    if (slash && slash != path) f->folder[slash - path] = '\0';
+    f->name[strlen(base) - 4] = '\0';
+    snprintf(ending, sizeof ending, ".%ld.tmp", (long)getpid());
+    f->script = joined(f->folder, f->name, ".gp");
+    f->data = joined(f->folder, f->name, ".tsv");
+    f->temporary = joined(f->folder, f->name, ending);
+    return f->script && f->data && f->temporary ? VT_OK : VT_ENOMEM;
+}
+
+vt_status vt_figure_init(vt_figure *out, const char *path)
+{
+    vt_figure f = {.folder = NULL};
+    const char *slash = strrchr(path, '/');
+    size_t length = strlen(slash ? slash + 1 : path);
+    const char *ending = length > 4 ? path + strlen(path) - 4 : "";
+    f.svg = strcmp(ending, ".svg") == 0;
+    if (!f.svg && strcmp(ending, ".png") != 0)
+        return vt_error(VT_EINVAL, "%s: figures are written as .png or .svg", path);
+    for (const char *p = path; *p; p++)
+        if ((unsigned char)*p < 32)
+            return vt_error(VT_EINVAL, "%s: gnuplot takes no control characters in names", path);
+    vt_status status = make_names(&f, path);
+    if (status != VT_OK) {
+        vt_figure_destroy(&f);
+        return status;
+    }
+    *out = f;
+    return VT_OK;
+}
+
+/* ---- the child ---- */
+
+static int spawn(pid_t *child, const vt_figure *f, char *const *arguments, int errors)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none;
+    int code = posix_spawn_file_actions_init(&actions);
+    if (code != 0) return code;
+    code = posix_spawnattr_init(&attributes);
+    if (code != 0) {
+        posix_spawn_file_actions_destroy(&actions);
+        return code;
+    }
+    sigemptyset(&none);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+    code = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    if (code == 0)
+        code = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    if (code == 0) code = posix_spawn_file_actions_adddup2(&actions, errors, STDERR_FILENO);
+    if (code == 0) code = posix_spawn_file_actions_addchdir_np(&actions, f->folder);
+    if (code == 0) code = posix_spawnp(child, "gnuplot", &actions, &attributes, arguments, environ);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return code;
+}
+
+/* Keeps the beginning of what gnuplot says, and reads on so that it never waits. */
+static void read_errors(char *out, size_t size, int fd)
+{
+    char chunk[512];
+    size_t used = 0;
+    for (;;) {
+        ssize_t got = read(fd, chunk, sizeof chunk);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) break;
+        size_t kept = (size_t)got < size - 1 - used ? (size_t)got : size - 1 - used;
+        memcpy(out + used, chunk, kept);
+        used += kept;
+    }
+    out[used] = '\0';
+    for (char *p = out; *p; p++)
+        if (*p == '\n' || *p == '\t') *p = ' ';
+}
+
+static vt_status judge(const vt_figure *f, int state, const char *errors)
+{
+    if (WIFSIGNALED(state) && (WTERMSIG(state) == SIGINT || WTERMSIG(state) == SIGTERM))
+        return vt_error(VT_EINTERRUPTED, "%s: gnuplot was stopped", f->path);
+    if (WIFSIGNALED(state))
+        return vt_error(VT_EIO, "%s: gnuplot was ended by signal %d", f->path, WTERMSIG(state));
+    if (WEXITSTATUS(state) != 0)
+        return vt_error(VT_EIO, "%s: gnuplot failed on %s: %s", f->path, f->script, errors);
+    if (rename(f->temporary, f->path) != 0)
+        return vt_error(VT_EIO, "%s: gnuplot drew nothing: %s %s", f->path, strerror(errno),
+                        errors);
+    return VT_OK;
+}
+
+static vt_status run(const vt_figure *f, char *drawing)
+{
+    char *file = joined(".", f->name, ".gp");
+    if (!file) return VT_ENOMEM;
+    char *arguments[] = {"gnuplot", "-d", "-e", drawing, file, NULL}, errors[512];
+    int ends[2], state = 0;
+    pid_t child;
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        free(file);
+        return vt_error(VT_EIO, "%s: no pipe: %s", f->path, strerror(errno));
+    }
+    int code = spawn(&child, f, arguments, ends[1]);
+    close(ends[1]);
+    if (code == 0) {
+        read_errors(errors, sizeof errors, ends[0]);
+        /* A host that ignores SIGCHLD leaves no state: the file tells then. */
+        while (waitpid(child, &state, 0) < 0 && errno == EINTR)
+            continue;
+    }
+    close(ends[0]);
+    free(file);
+    if (code == ENOENT)
+        return vt_error(VT_EUNSUPPORTED,
+                        "%s: figures are drawn by gnuplot, which is not installed here: install "
+                        "the package gnuplot-nox",
+                        f->path);
+    if (code != 0) return vt_error(VT_EIO, "%s: cannot run gnuplot: %s", f->path, strerror(code));
+    return judge(f, state, errors);
+}
+
+vt_status vt_figure_draw(const vt_figure *f, const vt_text *script, const vt_text *data)
+{
+    VT_TRY(vt_text_write(data, f->data));
+    VT_TRY(vt_text_write(script, f->script));
+    vt_text drawing = {0};
+    vt_text_add(&drawing, "drawing=");
+    vt_text_gnuplot(&drawing, strrchr(f->temporary, '/') + 1);
+    vt_status status =
+        drawing.failed ? vt_error(VT_ENOMEM, "%s: out of memory", f->path) : run(f, drawing.data);
+    vt_text_free(&drawing);
+    if (status != VT_OK) unlink(f->temporary);
+    return status;
+}
