@@ -8,8 +8,7 @@ const vt_stream_isa *vt_stream_isa_best(void)
 {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f")) return &vt_stream_isa_avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return &vt_stream_isa_avx2;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &vt_stream_isa_avx2;
 #endif
     return &vt_stream_isa_base;
 }
