@@ -47,7 +47,7 @@ static const char *const op_cases[] = {
     "batch_norm n4h3w5c6",
     "batch_norm n7c5 training",
     "batch_norm n7c5",
-    "batch_norm n2h1w1c3 training unbiased",
+    "batch_norm n3h1w2c3 training unbiased",
     "batch_norm n5h17w19c37 training",
     "batch_norm n5h17w19c37",
     "relu n2h3w5c7",

@@ -9,7 +9,7 @@
 #include <time.h>
 
 /* Backends tested in float against the reference in double. */
-static const vt_backend *const backends[] = {&vt_backend_reference, NULL};
+static const vt_backend *const backends[] = {&vt_backend_reference, &vt_backend_onednn, NULL};
 
 static bool is_view(const op_case *c)
 {
