@@ -54,7 +54,8 @@ typedef struct vt_fit_report {
 /* Trains the five convolutional layers on all sessions at once, each neuron with its own mixing
  * weights and a Gaussian spatial pool, on responses z-scored per neuron; AdamW, one warm-up and
  * cosine cycle, running average of the weights. With `validation`, every epoch's averaged core is
- * scored there by cross-validated ridge regression on its features, and the best one is kept.
+ * scored there by cross-validated ridge regression on its map, averaged over a 4 x 4 grid, and the
+ * best one is kept.
  * The model predicts spike counts of all sessions' neurons, in their order.
  *
  * With a checkpoint, a killed run called again with the same options goes on where it was saved

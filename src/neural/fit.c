@@ -92,46 +92,43 @@ static vt_status take_step(vt_fit_run *run)
 
 /* ---- validation ---- */
 
+/* Features for the validation's ridge regression: the core's map, each channel normalized as the
+ * readout sees it, averaged over the cells of a GRID x GRID. Few enough for a few hundred images;
+ * with the whole map the score would not follow what the core has learnt. */
+enum { GRID = 4 };
+
 typedef struct feature_matrix {
-    float *data;
+    double *data; /* (images, each) */
     int64_t begin, each;
+    const vt_tensor *mean, *variance; /* of channels */
 } feature_matrix;
+
+/* Adds one map (height, width, channels) into its cells. */
+static void pool_map(double *cells, const float *map, const int64_t *size, const feature_matrix *m)
+{
+    for (int64_t y = 0; y < size[0]; y++)
+        for (int64_t x = 0; x < size[1]; x++) {
+            double *cell = cells + (y * GRID / size[0] * GRID + x * GRID / size[1]) * size[2];
+            for (int64_t c = 0; c < size[2]; c++)
+                cell[c] += (map[(y * size[1] + x) * size[2] + c] - vt_tensor_get(m->mean, c)) /
+                           sqrt(vt_tensor_get(m->variance, c) + 1e-3);
+        }
+}
 
 static vt_status receive_features(void *context, int model, int64_t first, int64_t count,
                                   const vt_tensor *values)
 {
     const feature_matrix *m = context;
     (void)model;
-    memcpy(m->data + (first - m->begin) * m->each, values->data,
-           (size_t)(count * m->each) * sizeof(float));
-    return VT_OK;
-}
-
-/* Features of the core's map for [begin, end): (images, height * width * channels); free(). */
-static vt_status core_features(float **out, int64_t *out_each, vt_model *core,
-                               vt_stimulus_set *stimuli, int64_t begin, int64_t end)
-{
-    int64_t size[VT_MAX_DIMS];
-    feature_matrix m = {.begin = begin, .each = 1};
-    int ndim = vt_graph_node_size(vt_model_graph(core), vt_model_output(core), size);
-    for (int i = 0; i < ndim; i++)
-        m.each *= size[i];
-    m.data = vt_alloc((size_t)(end - begin), (size_t)m.each * sizeof *m.data);
-    if (!m.data) return VT_ENOMEM;
-    vt_predict_options options = {
-        .begin = begin, .end = end, .receive = receive_features, .context = &m};
-    vt_status status = vt_predict(&core, 1, stimuli, &options);
-    if (status != VT_OK) {
-        free(m.data);
-        return status;
-    }
-    *out = m.data;
-    *out_each = m.each;
+    for (int64_t i = 0; i < count; i++)
+        pool_map(m->data + (first - m->begin + i) * m->each,
+                 (const float *)values->data + i * vt_tensor_count(values) / count,
+                 values->size + 1, m);
     return VT_OK;
 }
 
 /* Median r of out-of-fold ridge predictions from features (images, each). */
-static vt_status ridge_score(double *out, const vt_fit_group *g, const float *features,
+static vt_status ridge_score(double *out, const vt_fit_group *g, const double *features,
                              int64_t each, uint64_t seed)
 {
     int64_t count = g->end - g->begin;
@@ -145,8 +142,8 @@ static vt_status ridge_score(double *out, const vt_fit_group *g, const float *fe
         for (int64_t k = 0; k < count; k++)
             for (int64_t i = 0; i < g->neurons; i++)
                 y[k * g->neurons + i] = g->responses[i * g->images + g->begin + k];
-        status = vt_ridge_cross_validate_float(prediction, features, y, count, each, g->neurons,
-                                               &options);
+        status =
+            vt_ridge_cross_validate(prediction, features, y, count, each, g->neurons, &options);
     }
     if (status == VT_OK) {
         double *a = columns, *b = columns + count, *r = columns + 2 * count;
@@ -168,15 +165,22 @@ static vt_status ridge_score(double *out, const vt_fit_group *g, const float *fe
 static vt_status validate(vt_fit_run *run, double *out)
 {
     vt_model *core;
-    float *features;
-    int64_t each;
     vt_fit_group *g = &run->validation;
-    VT_TRY(vt_fit_export(&core, run, run->average, false));
-    vt_status status = core_features(&features, &each, core, g->stimuli, g->begin, g->end);
-    vt_model_free(core);
-    if (status != VT_OK) return status;
-    status = ridge_score(out, g, features, each, run->options.seed);
-    free(features);
+    vt_tensor mean, variance;
+    VT_TRY(vt_fit_feature_statistics(run, run->average, &mean, &variance));
+    feature_matrix m = {.begin = g->begin, .mean = &mean, .variance = &variance};
+    m.each = GRID * GRID * vt_tensor_count(&mean);
+    m.data = vt_alloc((size_t)(g->end - g->begin), (size_t)m.each * sizeof *m.data);
+    if (!m.data) return VT_ENOMEM;
+    vt_predict_options options = {
+        .begin = g->begin, .end = g->end, .receive = receive_features, .context = &m};
+    vt_status status = vt_fit_export(&core, run, run->average, false);
+    if (status == VT_OK) {
+        status = vt_predict(&core, 1, g->stimuli, &options);
+        vt_model_free(core);
+    }
+    if (status == VT_OK) status = ridge_score(out, g, m.data, m.each, run->options.seed);
+    free(m.data);
     return status;
 }
 

@@ -142,6 +142,16 @@ static const float *values_in(const vt_fit_run *run, const float *block, const c
     return NULL;
 }
 
+vt_status vt_fit_feature_statistics(const vt_fit_run *run, float *block, vt_tensor *mean,
+                                    vt_tensor *variance)
+{
+    int64_t channels = run->options.filters[VT_COMPACT_LAYERS - 1];
+    const float *m = values_in(run, block, "features.moving_mean");
+    const float *v = values_in(run, block, "features.moving_variance");
+    VT_TRY(vt_tensor_init(mean, VT_F32, 1, &channels, block + (m - block)));
+    return vt_tensor_init(variance, VT_F32, 1, &channels, block + (v - block));
+}
+
 static void export_core(vt_graph *to, const vt_fit_run *run, const float *block)
 {
     for (int i = 0; i < vt_graph_param_count(to); i++) {

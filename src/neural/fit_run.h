@@ -67,6 +67,9 @@ void vt_fit_scatter(vt_fit_run *run, const float *block);
  * normalizations of features and responses folded in. Without `readout` it ends at the core's map.
  */
 vt_status vt_fit_export(vt_model **out, vt_fit_run *run, const float *block, bool readout);
+/* Running mean and variance of the core's channels in `block`; borrow its memory. */
+vt_status vt_fit_feature_statistics(const vt_fit_run *run, float *block, vt_tensor *mean,
+                                    vt_tensor *variance);
 
 /* fit_checkpoint.c */
 vt_status vt_fit_save(const vt_fit_run *run);
