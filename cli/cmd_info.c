@@ -246,11 +246,12 @@ static int show_file(const char *path)
     if (strcmp(dot, ".jpg") == 0 || strcmp(dot, ".jpeg") == 0 || strcmp(dot, ".png") == 0) {
         vt_image image;
         if (vt_image_read(&image, path) != VT_OK) return cli_fail();
+        int height = image.height, width = image.width;
         vt_image_free(&image);
         if (cli_options.json)
             return cli_print_json(json_pack("{s:s, s:s, s:i, s:i}", "path", path, "kind", "image",
-                                            "height", image.height, "width", image.width));
-        printf("%s: image, %d x %d\n", path, image.height, image.width);
+                                            "height", height, "width", width));
+        printf("%s: image, %d x %d\n", path, height, width);
         return cli_finish();
     }
     if (strcmp(dot, ".zip") == 0) {

@@ -54,8 +54,8 @@ const char *vt_model_source(const vt_model *model); /* "safetensors", "keras", "
 /* Shape, filters and neurons as they are. */
 void vt_model_get_options(const vt_model *model, vt_compact_options *out);
 int64_t vt_model_outputs(const vt_model *model);
-/* Sets epsilon of batch normalization, which PyTorch files do not hold: they are read with 1e-3, that
- * of the published Keras models. Plans made later obey. */
+/* Sets epsilon of batch normalization, which PyTorch files do not hold: they are read with 1e-3,
+ * that of the published Keras models. Plans made later obey. */
 vt_status vt_model_set_epsilon(vt_model *model, double epsilon);
 /* Trainable parameters (weights, biases, gamma, beta), without running statistics. */
 int64_t vt_model_parameters(const vt_model *model);
