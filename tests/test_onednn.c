@@ -210,6 +210,10 @@ static const conv_case convs[] = {
     {"depthwise 7x7", 9, 9, 9, {12, 12}, 7, 3, 1, true, {0}},
     {"depthwise dilated", 16, 16, 16, {17, 15}, 3, 1, 3, true, {0}},
     {"depthwise wide padding", 6, 6, 6, {3, 3}, 5, 1, 1, false, {4, 3, 4, 2}},
+    {"depthwise stride 2 dilated 3", 10, 10, 10, {15, 16}, 3, 2, 3, true, {0}},
+    {"depthwise stride 2 dilated 2", 11, 11, 11, {15, 16}, 3, 2, 2, true, {0}},
+    {"depthwise stride 4 kernel 2", 5, 5, 5, {17, 15}, 2, 4, 1, false, {1, 0, 0, 1}},
+    {"depthwise 11x11", 8, 8, 8, {13, 20}, 11, 1, 1, true, {0}},
     {"spatial pool", 21, 21, 21, {12, 12}, 12, 1, 1, false, {0}},
     {"grouped", 12, 18, 3, {9, 9}, 3, 1, 1, true, {0}},
     {"pointwise", 25, 37, 1, {8, 9}, 1, 1, 1, true, {0}},
@@ -372,11 +376,13 @@ static void packed_parameters_follow_refresh(void **state)
     node_free(&e);
 }
 
-/* The caller's thread count, also in another thread's setting, changes nothing. */
+static const conv_case threads_case = {"3x3", 24, 32, 1, {16, 17}, 3, 1, 1, true, {0}};
+
+/* What a kernel gives depends on the thread count it was prepared for only. */
 static void threads_of_preparation_are_kept(void **state)
 {
     (void)state;
-    vt_conv2d_options o = conv_options(&convs[13]);
+    vt_conv2d_options o = conv_options(&threads_case);
     int64_t in[] = {16, 17, 24};
     want w = {.training = true, .backward = true};
     node n;

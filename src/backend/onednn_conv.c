@@ -5,10 +5,12 @@
  * oneDNN overwrites gradients and ours accumulate. Matrix products accumulate by themselves and do
  * the backward passes of pointwise layers. Other gradients of the input are computed some images at
  * a time, so that what is added next is still in the cache. */
+#include "backend/channel_sums.h"
 #include "backend/depthwise.h"
 #include "backend/onednn.h"
 #include "backend/onednn_adapter.h"
 #include "base/arena.h"
+#include "ops/conv_geometry.h"
 #include "ventral/progress.h"
 
 #include <stdlib.h>
@@ -27,7 +29,7 @@ typedef struct conv {
     vt_dnnl_primitive *forward, *data, *weights; /* NULL: done otherwise or not wanted */
     int64_t slice;                               /* images of one run of `data` */
     bool product;                                /* pointwise: backward by matrix products */
-    bool depthwise;                              /* gradient of the kernel by vt_depthwise */
+    bool spatial_pool;                           /* a depthwise kernel that covers its input */
 } conv;
 
 static int64_t in_pixels(const geometry *g)
@@ -116,13 +118,21 @@ static int64_t slice_of(const geometry *g, int threads)
     return most;
 }
 
-static vt_depthwise depthwise(const conv *c)
+static bool is_spatial_pool(const geometry *g)
 {
-    return (vt_depthwise){.rows = c->g.window[0],
-                          .columns = c->g.window[1],
-                          .batch = c->g.batch,
-                          .channels = c->g.channels,
-                          .threads = c->threads};
+    for (int i = 0; i < 2; i++) {
+        const vt_window *w = &g->window[i];
+        if (w->kernel != w->in || w->out != 1 || w->before) return false;
+    }
+    return g->groups > 1 && g->groups == g->channels && g->groups == g->filters;
+}
+
+static vt_spatial_pool spatial_pool(const conv *c)
+{
+    return (vt_spatial_pool){.batch = c->g.batch,
+                             .taps = in_pixels(&c->g),
+                             .channels = c->g.channels,
+                             .threads = c->threads};
 }
 
 /* ---- running ---- */
@@ -198,9 +208,9 @@ static vt_status backward(void *state, const vt_op_args *args)
     } else if (grad_kernel && c->product) {
         VT_TRY(product_weights(c, args));
     } else if (grad_kernel) {
-        vt_depthwise d = depthwise(c);
-        vt_depthwise_kernel_gradient(&d, args->in[0].data, args->grad_out.data, grad_kernel,
-                                     args->scratch);
+        vt_spatial_pool p = spatial_pool(c);
+        vt_spatial_pool_gradient(&p, args->in[0].data, args->grad_out.data, grad_kernel,
+                                 args->scratch);
     }
     if (grad_bias)
         vt_column_sums_add(grad_bias, args->grad_out.data, c->g.batch * out_pixels(&c->g),
@@ -241,9 +251,8 @@ static vt_status prepare_backward(conv *c, vt_kernel *out, const vt_op_args *arg
         vt_dnnl_conv data = describe(g, VT_DNNL_BACKWARD_DATA, c->slice);
         VT_TRY(primitive(&c->data, out, &data));
     }
-    if (kernel_gradient && c->depthwise) {
-        vt_depthwise d = depthwise(c);
-        need(out, vt_depthwise_scratch_bytes(&d));
+    if (kernel_gradient && c->spatial_pool) {
+        need(out, (size_t)(in_pixels(g) * g->channels) * sizeof(float));
     } else if (kernel_gradient && !c->product) {
         vt_dnnl_conv weights = describe(g, VT_DNNL_BACKWARD_WEIGHTS, g->batch);
         VT_TRY(primitive(&c->weights, out, &weights));
@@ -257,11 +266,10 @@ static vt_status prepare(vt_kernel *out, const vt_kernel_request *request, const
 {
     conv *c = vt_alloc(1, sizeof *c);
     if (!c) return VT_ENOMEM;
-    *c =
-        (conv){.g = *g,
-               .threads = vt_threads(),
-               .product = is_pointwise(g) && !g->bf16,
-               .depthwise = g->groups > 1 && g->groups == g->channels && g->channels == g->filters};
+    *c = (conv){.g = *g,
+                .threads = vt_threads(),
+                .product = is_pointwise(g) && !g->bf16,
+                .spatial_pool = is_spatial_pool(g)};
     vt_kernel kernel = {.name = vt_backend_onednn.name,
                         .state = c,
                         .forward = forward,
@@ -290,6 +298,10 @@ vt_status vt_onednn_conv2d(vt_kernel *out, const vt_kernel_request *request)
                   .relu = args->relu,
                   .bf16 = request->bf16};
     vt_conv2d_windows(g.window, o, args->in[0].size + 1);
+    if (!is_spatial_pool(&g)) {
+        vt_status status = vt_depthwise_prepare(out, request);
+        if (status != VT_EUNSUPPORTED) return status;
+    }
     return prepare(out, request, &g);
 }
 
