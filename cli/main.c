@@ -10,6 +10,7 @@ static const cli_command commands[] = {
     {"score", "how well models predict recorded neurons", cmd_score},
     {"fit", "a model of neurons from recordings", cmd_fit},
     {"simulate", "recordings of model neurons whose computation is known", cmd_simulate},
+    {"demo", "simulate, fit, score and show it all on a page", cmd_demo},
     {"version", "version of this program and of what it runs on", cmd_version},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -21,6 +21,9 @@ typedef struct vt_plot_options {
     int width, height;                     /* pixels; 0: 480 x 360 */
 } vt_plot_options;
 
+/* Whether gnuplot can be run: to ask before hours of work whose end is a figure. */
+vt_status vt_plot_check(void);
+
 /* Points (x, y) around the line x = y, on the same scale both ways: predicted against true. */
 vt_status vt_plot_scatter(const char *path, const vt_plot_options *options, const double *x,
                           const double *y, int64_t count);

@@ -76,7 +76,7 @@ vt_status vt_figure_init(vt_figure *out, const char *path)
 
 /* ---- the child ---- */
 
-static int spawn(pid_t *child, const vt_figure *f, char *const *arguments, int errors)
+static int spawn(pid_t *child, const char *folder, char *const *arguments, int errors)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -95,7 +95,7 @@ static int spawn(pid_t *child, const vt_figure *f, char *const *arguments, int e
     if (code == 0)
         code = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     if (code == 0) code = posix_spawn_file_actions_adddup2(&actions, errors, STDERR_FILENO);
-    if (code == 0) code = posix_spawn_file_actions_addchdir_np(&actions, f->folder);
+    if (code == 0) code = posix_spawn_file_actions_addchdir_np(&actions, folder);
     if (code == 0) code = posix_spawnp(child, "gnuplot", &actions, &attributes, arguments, environ);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
@@ -134,34 +134,49 @@ static vt_status judge(const vt_figure *f, int state, const char *errors)
     return VT_OK;
 }
 
-static vt_status run(const vt_figure *f, char *drawing)
+/* Runs gnuplot in `folder` to its end: its wait state and the beginning of its messages. */
+static vt_status run(int *state, char *errors, size_t size, const char *folder,
+                     char *const *arguments)
 {
-    char *file = joined(".", f->name, ".gp");
-    if (!file) return VT_ENOMEM;
-    char *arguments[] = {"gnuplot", "-d", "-e", drawing, file, NULL}, errors[512];
-    int ends[2], state = 0;
+    int ends[2];
     pid_t child;
-    if (pipe2(ends, O_CLOEXEC) != 0) {
-        free(file);
-        return vt_error(VT_EIO, "%s: no pipe: %s", f->path, strerror(errno));
-    }
-    int code = spawn(&child, f, arguments, ends[1]);
+    if (pipe2(ends, O_CLOEXEC) != 0) return vt_error(VT_EIO, "no pipe: %s", strerror(errno));
+    int code = spawn(&child, folder, arguments, ends[1]);
     close(ends[1]);
+    *state = 0;
     if (code == 0) {
-        read_errors(errors, sizeof errors, ends[0]);
+        read_errors(errors, size, ends[0]);
         /* A host that ignores SIGCHLD leaves no state: the file tells then. */
-        while (waitpid(child, &state, 0) < 0 && errno == EINTR)
+        while (waitpid(child, state, 0) < 0 && errno == EINTR)
             continue;
     }
     close(ends[0]);
-    free(file);
     if (code == ENOENT)
         return vt_error(VT_EUNSUPPORTED,
-                        "%s: figures are drawn by gnuplot, which is not installed here: install "
-                        "the package gnuplot-nox",
-                        f->path);
-    if (code != 0) return vt_error(VT_EIO, "%s: cannot run gnuplot: %s", f->path, strerror(code));
-    return judge(f, state, errors);
+                        "figures are drawn by gnuplot, which is not installed here: install the "
+                        "package gnuplot-nox");
+    if (code != 0) return vt_error(VT_EIO, "cannot run gnuplot: %s", strerror(code));
+    return VT_OK;
+}
+
+vt_status vt_plot_check(void)
+{
+    char *arguments[] = {"gnuplot", "--version", NULL}, errors[512];
+    int state;
+    VT_TRY(run(&state, errors, sizeof errors, ".", arguments));
+    if (state == 0) return VT_OK;
+    return vt_error(VT_EIO, "gnuplot --version fails: %s", errors);
+}
+
+static vt_status draw(const vt_figure *f, char *drawing)
+{
+    char *file = joined(".", f->name, ".gp"), errors[512];
+    if (!file) return VT_ENOMEM;
+    char *arguments[] = {"gnuplot", "-d", "-e", drawing, file, NULL};
+    int state;
+    vt_status status = run(&state, errors, sizeof errors, f->folder, arguments);
+    free(file);
+    return status == VT_OK ? judge(f, state, errors) : vt_error_context(status, "%s", f->path);
 }
 
 vt_status vt_figure_draw(const vt_figure *f, const vt_text *script, const vt_text *data)
@@ -172,7 +187,7 @@ vt_status vt_figure_draw(const vt_figure *f, const vt_text *script, const vt_tex
     vt_text_add(&drawing, "drawing=");
     vt_text_gnuplot(&drawing, strrchr(f->temporary, '/') + 1);
     vt_status status =
-        drawing.failed ? vt_error(VT_ENOMEM, "%s: out of memory", f->path) : run(f, drawing.data);
+        drawing.failed ? vt_error(VT_ENOMEM, "%s: out of memory", f->path) : draw(f, drawing.data);
     vt_text_free(&drawing);
     if (status != VT_OK) unlink(f->temporary);
     return status;
