@@ -554,6 +554,23 @@ static void print_pool_speed(const char *only)
     print_times("  reference", gbytes, e, e);
 }
 
+static void print_linear_speed(const char *only)
+{
+    static const int sizes[][3] = {{16, 2048, 1000}, {64, 50176, 30}, {32, 784, 64}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char name[64];
+        const int *s = sizes[i];
+        snprintf(name, sizeof name, "linear %d-%d", s[1], s[2]);
+        if (only && !strstr(name, only)) continue;
+        vt_linear_options o = {.name = name, .units = s[2]};
+        int64_t in[] = {s[1]};
+        double a[3], e[3], gflop = 2e-9 * s[0] * s[1] * s[2];
+        times(a, &vt_backend_onednn, &vt_op_linear, &o, s[0], 1, in);
+        times(e, &vt_backend_reference, &vt_op_linear, &o, s[0], 1, in);
+        print_times(name, gflop, a, e);
+    }
+}
+
 static void print_product_speed(void)
 {
     enum { N = 1024 };
@@ -587,6 +604,7 @@ static int speed(int threads, const char *only, bool with_reference)
             times(e, &vt_backend_reference, &vt_op_conv2d, &o, speeds[i].batch, 3, in);
         print_times(c->name, gflop, a, e);
     }
+    print_linear_speed(only);
     print_norm_speed(only);
     print_pool_speed(only);
     return 0;

@@ -54,7 +54,8 @@ typedef struct vt_dnnl_primitive vt_dnnl_primitive;
 
 /* VT_EUNSUPPORTED where the library has no fast implementation. The results DIFF_SRC, DIFF_WEIGHTS
  * are added to what is there. The thread count of the moment, vt_threads(), stays with the
- * primitive, so that its results do not change from run to run. */
+ * primitive, so that its results do not change from run to run; it must not run inside an OpenMP
+ * parallel region, where there would be one thread only. */
 vt_status vt_dnnl_conv_new(vt_dnnl_primitive **out, const vt_dnnl_conv *conv);
 void vt_dnnl_free(vt_dnnl_primitive *primitive);
 
