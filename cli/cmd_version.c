@@ -8,7 +8,9 @@ int cmd_version(int argc, const char **argv)
     struct poptOption table[] = {CLI_COMMON};
     poptContext context = cli_parse(argc, argv, table, "");
     if (!context) return CLI_MISUSED;
+    bool operands = poptPeekArg(context) != NULL;
     poptFreeContext(context);
+    if (operands) return cli_misuse("version: takes no operands");
     char onednn[64];
     int major, minor, patch;
     vt_backend_onednn_version(&major, &minor, &patch);
