@@ -61,6 +61,9 @@ const vt_progress *cli_progress_start(cli_progress *progress, const char *what);
 void cli_progress_end(cli_progress *progress);
 void cli_catch_interrupt(void);
 
+/* Whether a file can be written at `path`: asked before long work, not after it. */
+vt_status cli_check_output(const char *path);
+
 /* Remaining operands of a context, borrowed from it; the count in *count. */
 const char **cli_operands(poptContext context, int *count);
 

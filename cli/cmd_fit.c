@@ -125,7 +125,8 @@ static int run(const fit_request *request)
                               .blur = request->blur,
                               .patience = request->patience,
                               .seed = (uint64_t)cli_options.seed};
-    vt_status status = parse_filters(options.filters, request->filters);
+    vt_status status = cli_check_output(request->output);
+    if (status == VT_OK) status = parse_filters(options.filters, request->filters);
     if (status == VT_OK)
         status = parse_sessions(sessions, &options.session_count, request->recordings,
                                 request->sessions);

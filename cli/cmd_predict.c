@@ -70,7 +70,8 @@ static int run(const cli_models *models, const char *images, const char *range, 
                vt_predict_options *options)
 {
     vt_stimulus_set *stimuli;
-    if (vt_stimulus_set_open(&stimuli, images) != VT_OK) return cli_fail();
+    if (cli_check_output(output) != VT_OK || vt_stimulus_set_open(&stimuli, images) != VT_OK)
+        return cli_fail();
     cli_progress progress;
     options->progress = cli_progress_start(&progress, "predict");
     vt_status status =

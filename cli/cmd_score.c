@@ -67,7 +67,9 @@ static vt_status parse(vt_score_options *options, int64_t **neurons, const score
     const char *range = request->range ? request->range : request->half ? request->half : "all";
     VT_TRY(vt_range_parse(&options->begin, &options->end, range, info->images));
     if (!request->neurons) return VT_OK;
-    VT_TRY(vt_index_list_parse(neurons, &options->neuron_count, request->neurons, info->neurons));
+    vt_status status =
+        vt_index_list_parse(neurons, &options->neuron_count, request->neurons, info->neurons);
+    if (status != VT_OK) return vt_error_context(status, "--neurons");
     options->neurons = *neurons;
     return VT_OK;
 }

@@ -1,9 +1,12 @@
 /* Options, messages and results of the commands. */
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -15,6 +18,16 @@ struct poptOption cli_common_table[] = {
     {"seed", 0, POPT_ARG_LONGLONG, &cli_options.seed, 0, "Seed of all random numbers (default: 0)",
      "N"},
     POPT_TABLEEND};
+
+/* popt names the value of an option whose value is wrong; the option stands before it. */
+static void explain(poptContext context, int code, int argc, const char **argv)
+{
+    const char *bad = poptBadOption(context, 0), *option = "";
+    for (int i = 2; i < argc && bad[0] != '-'; i++)
+        if (strcmp(argv[i], bad) == 0) option = argv[i - 1];
+    cli_misuse("%s%s%s: %s; '%s --help' lists the options", option, *option ? " " : "", bad,
+               poptStrerror(code), argv[0]);
+}
 
 poptContext cli_parse(int argc, const char **argv, const struct poptOption *table,
                       const char *operands)
@@ -30,8 +43,7 @@ poptContext cli_parse(int argc, const char **argv, const struct poptOption *tabl
     poptSetOtherOptionHelp(context, operands);
     int code = poptGetNextOpt(context);
     if (code < -1) {
-        cli_misuse("%s: %s; '%s --help' lists the options", poptBadOption(context, 0),
-                   poptStrerror(code), name);
+        explain(context, code, argc, argv);
         poptFreeContext(context);
         return NULL;
     }
@@ -50,6 +62,22 @@ const char **cli_operands(poptContext context, int *count)
     for (*count = 0; operands && operands[*count];)
         ++*count;
     return operands;
+}
+
+vt_status cli_check_output(const char *path)
+{
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        return vt_error(VT_EIO, "%s: cannot write: %s", path,
+                        S_ISDIR(info.st_mode) ? "it is a folder" : "it is not a regular file");
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    if (!folder) return vt_error(VT_ENOMEM, "out of memory");
+    vt_status status = VT_OK;
+    if (access(folder, W_OK | X_OK) != 0)
+        status = vt_error(VT_EIO, "%s: cannot write: %s", path, strerror(errno));
+    free(folder);
+    return status;
 }
 
 int cli_fail(void)

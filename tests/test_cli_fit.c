@@ -105,7 +105,7 @@ static void test_impossible_wishes(void **state)
     cli_fails("session", "a, b", FIT("c"));
     cli_fails("session a", "twice", FIT("a,a"));
     cli_fails("99", "24", FIT("a:0:99"));
-    cli_fails("''", "session", FIT(":first"));
+    cli_fails("':first'", "session", FIT(":first"));
     cli_fails("absent", "", FIT("a"), "-R", cli_join(root, "absent"));
     cli_fails("--filters", "five numbers", FIT("a"), "--filters", "1,2");
     cli_fails("filters", "", FIT("a"), "--filters", "0,2,2,2,2");

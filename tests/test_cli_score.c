@@ -158,7 +158,7 @@ static void test_impossible_wishes(void **state)
     cli_fails("session", "a, b", "score", one_of_a, "-R", rec, "-s", "c");
     cli_fails(rec, "a, b", "score", one_of_a, "-R", rec);
     cli_fails("compact_model_a_neuron0", "session", "score", one_of_a, "-R", rec, "-s", "b");
-    cli_fails("neuron", "3", "score", all_of_b, "-R", rec, "-s", "b", "-n", "3");
+    cli_fails("--neurons", "0 to 2", "score", all_of_b, "-R", rec, "-s", "b", "-n", "3");
     cli_fails("neuron 1", "no model", "score", one_of_a, "-R", rec, "-s", "a", "-n", "1");
     cli_fails("0:10", "9", "score", one_of_a, "-R", rec, "-s", "a", "-r", "0:10");
     cli_fails("third", "", "score", one_of_a, "-R", rec, "-s", "a", "--half", "third");

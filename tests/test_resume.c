@@ -3,7 +3,7 @@
 
 #include "ventral/rng.h"
 
-enum { KILLED_RUNS = TEST_SANITIZED ? 3 : 10, MOST_KILLS = 6 };
+enum { KILLED_RUNS = TEST_SANITIZED ? 3 : 10, MOST_KILLS = 4 };
 
 /* The recordings, the file an uninterrupted fit made, and how long it took. */
 static char root[4096];

@@ -51,6 +51,8 @@ vt_node vt_model_input(const vt_model *model);
 vt_node vt_model_output(const vt_model *model);
 const char *vt_model_architecture(const vt_model *model); /* "compact", "shared_compact" */
 const char *vt_model_source(const vt_model *model); /* "safetensors", "keras", "torch", "new" */
+/* The file it was read from, for messages; "the model" when it was made. */
+const char *vt_model_label(const vt_model *model);
 /* Shape, filters and neurons as they are. */
 void vt_model_get_options(const vt_model *model, vt_compact_options *out);
 int64_t vt_model_outputs(const vt_model *model);

@@ -17,6 +17,7 @@ void vt_model_free(vt_model *model)
     if (!model) return;
     vt_graph_free(model->graph);
     free(model->sessions);
+    free(model->label);
     free(model);
 }
 
@@ -43,6 +44,11 @@ const char *vt_model_architecture(const vt_model *model)
 const char *vt_model_source(const vt_model *model)
 {
     return model->source;
+}
+
+const char *vt_model_label(const vt_model *model)
+{
+    return model->label ? model->label : "the model";
 }
 
 void vt_model_get_options(const vt_model *model, vt_compact_options *out)
@@ -217,10 +223,9 @@ static vt_status from_description(vt_model **out, const vt_tensor_map *map, cons
     return VT_OK;
 }
 
-vt_status vt_model_from_map(vt_model **out, const vt_tensor_map *map, const char *label)
+/* Without a description: the architecture is what fits the names and sizes. */
+static vt_status from_names(vt_model **out, const vt_tensor_map *map, const char *label)
 {
-    const char *text = vt_tensor_map_get_text(map, architecture_key);
-    if (text) return from_description(out, map, text, label);
     vt_compact_options options;
     vt_model *model;
     VT_TRY(vt_model_infer_options(&options, map, label));
@@ -237,6 +242,20 @@ vt_status vt_model_from_map(vt_model **out, const vt_tensor_map *map, const char
                     : strcmp(format, "keras") == 0 ? "keras"
                     : strcmp(format, "torch") == 0 ? "torch"
                                                    : "safetensors";
+    *out = model;
+    return VT_OK;
+}
+
+vt_status vt_model_from_map(vt_model **out, const vt_tensor_map *map, const char *label)
+{
+    const char *text = vt_tensor_map_get_text(map, architecture_key);
+    vt_model *model;
+    VT_TRY(text ? from_description(&model, map, text, label) : from_names(&model, map, label));
+    model->label = vt_strdup(label);
+    if (!model->label) {
+        vt_model_free(model);
+        return VT_ENOMEM;
+    }
     *out = model;
     return VT_OK;
 }

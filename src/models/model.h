@@ -9,6 +9,7 @@ struct vt_model {
     vt_node input, output;
     vt_compact_options options;
     const char *source;
+    char *label; /* NULL: not read from anywhere */
     vt_model_session *sessions;
     size_t session_count;
 };

@@ -10,28 +10,29 @@
 enum { BOOTSTRAP_SAMPLES = 2000, SPLITS = 50 };
 
 /* Which of a model's outputs are the session's neurons. */
-static vt_status outputs_for(vt_model_session *out, const vt_model *model, int index,
+static vt_status outputs_for(vt_model_session *out, const vt_model *model,
                              const vt_session_info *info)
 {
     const vt_model_session *known = vt_model_find_session(model, info->id);
     if (known) {
         if (known->first_neuron + known->count > info->neurons)
             return vt_error(VT_EINVAL,
-                            "model %d predicts neurons %lld to %lld of session %s, which has %lld",
-                            index, (long long)known->first_neuron,
+                            "%s predicts neurons %lld to %lld of session %s, which has %lld",
+                            vt_model_label(model), (long long)known->first_neuron,
                             (long long)(known->first_neuron + known->count - 1), info->id,
                             (long long)info->neurons);
         *out = *known;
         return VT_OK;
     }
     if (vt_model_session_count(model) > 0)
-        return vt_error(VT_EINVAL, "model %d was made for session %s and others, not for %s", index,
-                        vt_model_session_at(model, 0)->id, info->id);
+        return vt_error(VT_EINVAL, "%s was made for session %s%s, not for %s",
+                        vt_model_label(model), vt_model_session_at(model, 0)->id,
+                        vt_model_session_count(model) > 1 ? " and others" : "", info->id);
     if (vt_model_outputs(model) != info->neurons)
         return vt_error(VT_EINVAL,
-                        "model %d has %lld outputs and does not say which neurons of session %s "
+                        "%s has %lld outputs and does not say which neurons of session %s "
                         "they are (it has %lld)",
-                        index, (long long)vt_model_outputs(model), info->id,
+                        vt_model_label(model), (long long)vt_model_outputs(model), info->id,
                         (long long)info->neurons);
     *out = (vt_model_session){.count = info->neurons};
     return VT_OK;
@@ -57,7 +58,7 @@ static vt_status choose(vt_session_score *score, int64_t **out_rows, vt_model *c
     if (!score->neurons || !*out_rows) return VT_ENOMEM;
     for (int m = 0; m < count; m++) {
         vt_model_session s = {.count = 0};
-        VT_TRY(outputs_for(&s, models[m], m, info));
+        VT_TRY(outputs_for(&s, models[m], info));
         for (int64_t i = 0; i < s.count; i++) {
             if (!wanted(options, s.first_neuron + i)) continue;
             (*out_rows)[score->count] = row + s.first + i;

@@ -32,7 +32,8 @@ static vt_status find_node(predictor *p, int model)
         snprintf(list + used, sizeof list - used, "%s%s", node ? ", " : "",
                  vt_graph_node_name(graph, node));
     }
-    return vt_error(VT_ENOTFOUND, "the model has no node '%s'; it has %s", tap, list);
+    return vt_error(VT_ENOTFOUND, "%s has no node '%s'; it has %s",
+                    vt_model_label(p->models[model]), tap, list);
 }
 
 static vt_status make_plans(predictor *p, vt_plan **plans, int64_t batch)
@@ -60,9 +61,10 @@ static vt_status check(predictor *p)
         vt_model_get_options(p->models[m], &other);
         if (other.height != first.height || other.width != first.width)
             return vt_error(VT_EINVAL,
-                            "model %d takes images of %d x %d, the first one %d x %d: predict them "
+                            "%s takes images of %d x %d, the first model %d x %d: predict them "
                             "separately",
-                            m, other.height, other.width, first.height, first.width);
+                            vt_model_label(p->models[m]), other.height, other.width, first.height,
+                            first.width);
     }
     int64_t count = vt_stimulus_set_count(p->stimuli);
     p->begin = p->options->begin;
