@@ -4,7 +4,7 @@
 #ifndef VENTRAL_READOUT_H
 #define VENTRAL_READOUT_H
 
-#include "ventral/status.h"
+#include "ventral/progress.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -56,6 +56,50 @@ vt_status vt_ridge_cross_validate(double *out, const double *x, const double *y,
 vt_status vt_ridge_cross_validate_float(double *out, const float *x, const double *y,
                                         int64_t samples, int64_t features, int64_t targets,
                                         const vt_ridge_options *options);
+
+/* Factorized readout of feature maps (height, width, channels) f by neuron n:
+ *   y_n = intercept_n + sum_s pool_n[s] sum_c mixing_n[c] f[s][c]
+ * a 1x1 convolution followed by a spatial pool (Klindt et al. 2017). Minimises, with responses
+ * in units of their standard deviation,
+ *   sum (y - y_n)^2 + l2 |mixing|^2 |(1 + smoothness L) pool|^2,  L the discrete Laplacian.
+ * One l2 is enough: any pair of penalties a |mixing|^2 + b |pool|^2 acts through a b only, since
+ * scale moves freely between the factors. A pool cannot be resolved by some hundred images unless
+ * it is smooth: smoothness is what lets the readout generalise. */
+typedef struct vt_factorized vt_factorized;
+
+typedef struct vt_factorized_options {
+    double l2;         /* in units of the mean squared norm of a sample's (smoothed) features;
+                          < 0: chosen by cross-validation */
+    double smoothness; /* squared length of correlation of the pool, positions^2; 0: none;
+                          < 0: chosen by cross-validation around (7.5% of the map's side)^2 */
+    int iterations;    /* alternations at most; each solves mixing, then pool, exactly */
+    int folds;         /* of the cross-validation */
+    uint64_t seed;
+    const vt_progress *progress; /* may be NULL */
+} vt_factorized_options;
+
+vt_factorized_options vt_factorized_options_default(void); /* both chosen, 20 iterations, 5 folds */
+
+/* Fits features (samples, height, width, channels) to y (samples, targets): ridge, the best rank-1
+ * approximation of its weights, then alternating least squares. Of the features only low spatial
+ * frequencies are copied when the pool is smooth, nothing when it need not be. A neuron that never
+ * varies gets zero weights. Free with vt_factorized_free. */
+vt_status vt_factorized_fit(vt_factorized **out, const float *features, const double *y,
+                            int64_t samples, int64_t height, int64_t width, int64_t channels,
+                            int64_t targets, const vt_factorized_options *options);
+void vt_factorized_free(vt_factorized *readout);
+
+/* Predictions (samples, targets) from features (samples, height, width, channels). */
+vt_status vt_factorized_predict(const vt_factorized *readout, double *out, const float *features,
+                                int64_t samples);
+
+int64_t vt_factorized_targets(const vt_factorized *readout);
+const double *vt_factorized_pool(const vt_factorized *readout);      /* (targets, height, width):
+                                                                        norm 1, sum >= 0 */
+const double *vt_factorized_mixing(const vt_factorized *readout);    /* (targets, channels) */
+const double *vt_factorized_intercept(const vt_factorized *readout); /* (targets) */
+double vt_factorized_l2(const vt_factorized *readout);               /* as given or chosen */
+double vt_factorized_smoothness(const vt_factorized *readout);
 
 #ifdef __cplusplus
 }

@@ -32,7 +32,7 @@ vt_status vt_matrix_check(const vt_matrix *m, const char *what, const char *row_
 void vt_matrix_gather(double *out, const vt_matrix *m, const int64_t *rows, int64_t count,
                       int64_t first, int64_t columns, const double *mean)
 {
-#pragma omp parallel for num_threads(vt_threads()) if (count * columns > 1 << 16)
+#pragma omp parallel for num_threads(vt_threads_for(count *columns))
     for (int64_t i = 0; i < count; i++) {
         int64_t offset = (rows ? rows[i] : i) * m->columns + first;
         double *to = out + i * columns;
@@ -65,7 +65,7 @@ void vt_matrix_means(double *out, const vt_matrix *m, const int64_t *rows, int64
 
 void vt_blas_threads(int64_t work)
 {
-    int count = work > 1 << 22 ? vt_threads() : 1;
+    int count = vt_threads_for(work);
     if (openblas_get_num_threads() != count) openblas_set_num_threads(count);
 }
 

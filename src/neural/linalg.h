@@ -3,7 +3,7 @@
 #ifndef VT_NEURAL_LINALG_H
 #define VT_NEURAL_LINALG_H
 
-#include "ventral/status.h"
+#include "ventral/progress.h"
 
 /* A row-major matrix of the caller's; exactly one of the pointers is set. */
 typedef struct vt_matrix {
@@ -26,8 +26,15 @@ void vt_matrix_gather(double *out, const vt_matrix *m, const int64_t *rows, int6
 /* Means (columns) of the rows `rows` (NULL: the first `count`). */
 void vt_matrix_means(double *out, const vt_matrix *m, const int64_t *rows, int64_t count);
 
-/* Has BLAS use the library's threads for products of about `work` multiplications, or one for small
- * ones, which threads would only slow down. For each public function that calls BLAS. */
+/* Threads worth starting for about `work` multiplications: one for little work, which waiting for
+ * each other would only slow down. */
+static inline int vt_threads_for(int64_t work)
+{
+    return work > 1 << 20 ? vt_threads() : 1;
+}
+
+/* Has BLAS use that many threads. For each function that is going to call BLAS; 0 within loops that
+ * are parallel themselves. */
 void vt_blas_threads(int64_t work);
 
 /* Eigenvalues, ascending, and eigenvectors of the symmetric `a` (n, n), of which the upper triangle

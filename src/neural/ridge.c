@@ -1,19 +1,17 @@
 /* Ridge regression: w = (X'X + alpha I)^-1 X'Y = X' (XX' + alpha I)^-1 Y, X and Y centered
- * (Hoerl & Kennard 1970; the second, dual form in Saunders, Gammerman & Vovk 1998), and the choice
- * of alpha by cross-validation. */
+ * (Hoerl & Kennard 1970; the second, dual form in Saunders, Gammerman & Vovk 1998). */
 #include "ventral/readout.h"
 
 #include "base/arena.h"
-#include "neural/ridge_system.h"
+#include "neural/ridge_alpha.h"
 #include "ventral/progress.h"
-#include "ventral/rng.h"
 
 #include <cblas.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_ALPHAS = 19, BLOCK_ELEMENTS = 1 << 22 };
+enum { BLOCK_ELEMENTS = 1 << 22 };
 
 struct vt_ridge {
     int64_t features, targets;
@@ -28,161 +26,6 @@ vt_ridge_options vt_ridge_options_default(void)
 static int64_t smaller(int64_t a, int64_t b)
 {
     return a < b ? a : b;
-}
-
-/* Fold f of the dealt samples: the test samples are order[first .. last), the rest train. */
-static void deal_fold(int64_t *train, int64_t *first, int64_t *last, const int64_t *order,
-                      int64_t count, int folds, int f)
-{
-    *first = count * f / folds;
-    *last = count * (f + 1) / folds;
-    memcpy(train, order, (size_t)*first * sizeof *train);
-    memcpy(train + *first, order + *last, (size_t)(count - *last) * sizeof *train);
-}
-
-/* Adds to errors (candidates, targets) the squared errors on one fold's test samples. */
-static vt_status add_fold_errors(double *errors, vt_ridge_problem *p, const int64_t *train,
-                                 int64_t train_count, const int64_t *test, int64_t test_count,
-                                 const double *candidates, int candidate_count)
-{
-    vt_ridge_system s;
-    int64_t targets = p->targets;
-    VT_TRY(vt_ridge_system_init(&s, p, train, train_count));
-    double *projected = vt_alloc((size_t)(test_count * s.size), sizeof(double));
-    double *room = vt_alloc((size_t)(s.size * targets), sizeof(double));
-    double *prediction = vt_alloc((size_t)(test_count * targets), sizeof(double));
-    double *alphas = vt_alloc((size_t)targets, sizeof(double));
-    vt_status status = projected && room && prediction && alphas ? VT_OK : VT_ENOMEM;
-    if (status == VT_OK) status = vt_ridge_system_decompose(&s, targets);
-    if (status == VT_OK) status = vt_ridge_system_project(projected, &s, p, test, test_count);
-    for (int c = 0; status == VT_OK && c < candidate_count; c++) {
-        for (int64_t t = 0; t < targets; t++)
-            alphas[t] = candidates[c];
-        vt_ridge_system_predict(prediction, &s, projected, test_count, alphas, targets, room);
-        for (int64_t i = 0; i < test_count; i++)
-            for (int64_t t = 0; t < targets; t++) {
-                double e = prediction[i * targets + t] - p->y[test[i] * targets + t];
-                errors[c * targets + t] += e * e;
-            }
-    }
-    free(projected);
-    free(room);
-    free(prediction);
-    free(alphas);
-    vt_ridge_system_destroy(&s);
-    return status;
-}
-
-/* alphas (targets) with the least error; errors (candidates, targets) are in units of variance. */
-static void pick_alphas(double *alphas, const double *errors, const double *candidates, int count,
-                        int64_t targets, bool per_target)
-{
-    int best_of_all = 0;
-    double least_of_all = INFINITY;
-    for (int c = 0; c < count; c++) {
-        double sum = 0;
-        for (int64_t t = 0; t < targets; t++)
-            sum += errors[c * targets + t];
-        if (sum < least_of_all) {
-            least_of_all = sum;
-            best_of_all = c;
-        }
-    }
-    for (int64_t t = 0; t < targets; t++) {
-        int best = best_of_all;
-        for (int c = 0; per_target && c < count; c++)
-            if (errors[c * targets + t] < errors[best * targets + t]) best = c;
-        alphas[t] = candidates[best];
-    }
-}
-
-/* Chooses alphas (targets) by cross-validation within `order` (count samples, dealt). */
-static vt_status choose_alphas(double *alphas, vt_ridge_problem *p, const int64_t *order,
-                               int64_t count, const double *candidates, int candidate_count,
-                               int folds, bool per_target)
-{
-    int64_t targets = p->targets;
-    double *errors = vt_alloc((size_t)(candidate_count * targets), sizeof(double));
-    double *mean = vt_alloc((size_t)targets, sizeof(double));
-    int64_t *train = vt_alloc((size_t)count, sizeof(int64_t));
-    vt_status status = errors && mean && train ? VT_OK : VT_ENOMEM;
-    for (int f = 0; status == VT_OK && f < folds; f++) {
-        int64_t first, last;
-        deal_fold(train, &first, &last, order, count, folds, f);
-        status = add_fold_errors(errors, p, train, count - (last - first), order + first,
-                                 last - first, candidates, candidate_count);
-    }
-    if (status == VT_OK) {
-        vt_matrix y = {.f64 = p->y, .rows = p->x.rows, .columns = targets};
-        vt_matrix_means(mean, &y, order, count);
-        for (int64_t t = 0; t < targets; t++) {
-            double total = 0;
-            for (int64_t i = 0; i < count; i++) {
-                double d = p->y[order[i] * targets + t] - mean[t];
-                total += d * d;
-            }
-            for (int c = 0; c < candidate_count; c++) /* a silent neuron says nothing */
-                errors[c * targets + t] = total > 0 ? errors[c * targets + t] / total : 0;
-        }
-        pick_alphas(alphas, errors, candidates, candidate_count, targets, per_target);
-    }
-    free(errors);
-    free(mean);
-    free(train);
-    return status;
-}
-
-static vt_status check_folds(int folds, int64_t samples)
-{
-    if (folds >= 2 && folds <= samples) return VT_OK;
-    return vt_error(VT_EINVAL,
-                    "%d folds of %lld images: there must be at least 2 and no more folds "
-                    "than images",
-                    folds, (long long)samples);
-}
-
-static vt_status check_options(const vt_ridge_options *o, int64_t samples)
-{
-    if (isnan(o->alpha) || isinf(o->alpha))
-        return vt_error(VT_EINVAL, "ridge alpha %g must be finite", o->alpha);
-    if (o->alpha >= 0) return VT_OK;
-    if (o->alphas && o->alpha_count < 1)
-        return vt_error(VT_EINVAL, "%d ridge alphas to choose from", o->alpha_count);
-    for (int i = 0; o->alphas && i < o->alpha_count; i++)
-        if (!(o->alphas[i] >= 0) || isinf(o->alphas[i]))
-            return vt_error(VT_EINVAL, "ridge alpha %g must be finite and >= 0", o->alphas[i]);
-    return check_folds(o->folds, samples);
-}
-
-/* Alphas (targets) for the samples `order`: the given one, or the best of the candidates. */
-static vt_status settle_alphas(double *alphas, vt_ridge_problem *p, const int64_t *order,
-                               int64_t count, const vt_ridge_options *o)
-{
-    double standard[DEFAULT_ALPHAS], scale = 1;
-    if (o->alpha >= 0) {
-        for (int64_t t = 0; t < p->targets; t++)
-            alphas[t] = o->alpha;
-        return VT_OK;
-    }
-    if (!o->alphas) scale = vt_ridge_problem_scale(p);
-    for (int i = 0; i < DEFAULT_ALPHAS; i++)
-        standard[i] = scale * pow(10, -6 + 0.5 * i);
-    return choose_alphas(alphas, p, order, count, o->alphas ? o->alphas : standard,
-                         o->alphas ? o->alpha_count : DEFAULT_ALPHAS, o->folds, o->per_target);
-}
-
-/* Samples in random order: consecutive parts of it are the folds. */
-static vt_status deal_samples(int64_t **out, int64_t count, uint64_t seed)
-{
-    int64_t *order = vt_alloc((size_t)count, sizeof(int64_t));
-    if (!order) return VT_ENOMEM;
-    for (int64_t i = 0; i < count; i++)
-        order[i] = i;
-    vt_rng rng;
-    vt_rng_init(&rng, seed, VT_RNG_SPLIT, 0, 0);
-    vt_rng_shuffle(&rng, order, count);
-    *out = order;
-    return VT_OK;
 }
 
 static vt_status ridge_new(vt_ridge **out, int64_t features, int64_t targets)
@@ -231,10 +74,10 @@ static vt_status fit(vt_ridge **out, vt_matrix x, const double *y, int64_t targe
     vt_ridge *ridge = NULL;
     int64_t *order = NULL;
     VT_TRY(vt_ridge_problem_init(&p, x, y, targets));
-    vt_status status = check_options(&o, x.rows);
-    if (status == VT_OK) status = deal_samples(&order, x.rows, o.seed);
+    vt_status status = vt_ridge_check_options(&o, x.rows);
+    if (status == VT_OK) status = vt_folds_deal(&order, x.rows, o.seed);
     if (status == VT_OK) status = ridge_new(&ridge, x.columns, targets);
-    if (status == VT_OK) status = settle_alphas(ridge->alphas, &p, order, x.rows, &o);
+    if (status == VT_OK) status = vt_ridge_choose_alphas(ridge->alphas, &p, order, x.rows, &o);
     if (status == VT_OK) status = vt_ridge_system_init(&s, &p, order, x.rows);
     if (status == VT_OK) status = vt_ridge_system_solve(&s, ridge->alphas, targets);
     if (status == VT_OK) {
@@ -346,7 +189,7 @@ static vt_status predict_fold(double *out, vt_ridge_problem *p, const int64_t *t
     double *prediction = vt_alloc((size_t)(test_count * targets), sizeof(double));
     double *projected = NULL, *room = NULL;
     vt_status status = alphas && prediction ? VT_OK : VT_ENOMEM;
-    if (status == VT_OK) status = settle_alphas(alphas, p, train, train_count, o);
+    if (status == VT_OK) status = vt_ridge_choose_alphas(alphas, p, train, train_count, o);
     if (status == VT_OK) status = vt_ridge_system_init(&s, p, train, train_count);
     if (status == VT_OK) status = vt_ridge_system_decompose(&s, targets);
     if (status == VT_OK) {
@@ -378,17 +221,18 @@ static vt_status cross_validate(double *out, vt_matrix x, const double *y, int64
     VT_TRY(vt_ridge_problem_init(&p, x, y, targets));
     double *predictions = vt_alloc((size_t)(x.rows * targets), sizeof(double));
     vt_status status = predictions ? VT_OK : VT_ENOMEM;
-    if (status == VT_OK) status = check_folds(o.folds, x.rows);
+    if (status == VT_OK) status = vt_folds_check(o.folds, x.rows);
     /* The inner folds divide what the largest outer one leaves. */
-    if (status == VT_OK) status = check_options(&o, x.rows - (x.rows + o.folds - 1) / o.folds);
-    if (status == VT_OK) status = deal_samples(&order, x.rows, o.seed);
+    if (status == VT_OK)
+        status = vt_ridge_check_options(&o, x.rows - (x.rows + o.folds - 1) / o.folds);
+    if (status == VT_OK) status = vt_folds_deal(&order, x.rows, o.seed);
     if (status == VT_OK) {
         train = vt_alloc((size_t)x.rows, sizeof(int64_t));
         if (!train) status = VT_ENOMEM;
     }
     for (int f = 0; status == VT_OK && f < o.folds; f++) {
         int64_t first, last;
-        deal_fold(train, &first, &last, order, x.rows, o.folds, f);
+        vt_folds_get(train, &first, &last, order, x.rows, o.folds, f);
         status = predict_fold(predictions, &p, train, x.rows - (last - first), order + first,
                               last - first, &o);
     }
