@@ -29,6 +29,17 @@ static void explain(poptContext context, int code, int argc, const char **argv)
                poptStrerror(code), argv[0]);
 }
 
+/* Frees what was parsed before the mistake. */
+static void give_up(poptContext context, const struct poptOption *table)
+{
+    for (const struct poptOption *o = table; o->longName || o->shortName || o->arg; o++)
+        if (o->argInfo == POPT_ARG_STRING) {
+            free(*(char **)o->arg);
+            *(char **)o->arg = NULL;
+        }
+    poptFreeContext(context);
+}
+
 poptContext cli_parse(int argc, const char **argv, const struct poptOption *table,
                       const char *operands)
 {
@@ -44,12 +55,12 @@ poptContext cli_parse(int argc, const char **argv, const struct poptOption *tabl
     int code = poptGetNextOpt(context);
     if (code < -1) {
         explain(context, code, argc, argv);
-        poptFreeContext(context);
+        give_up(context, table);
         return NULL;
     }
     if (cli_options.threads < 0) {
         cli_misuse("--threads %d: at least 1 is needed", cli_options.threads);
-        poptFreeContext(context);
+        give_up(context, table);
         return NULL;
     }
     vt_threads_set(cli_options.threads);

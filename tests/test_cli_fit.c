@@ -28,9 +28,10 @@ static int tear_down(void **state)
     return 0;
 }
 
-#define FIT(sessions)                                                                              \
-    "fit", "-R", rec, "-s", sessions, "-o", out, "-f", "2,2,2,2,2", "-e", "2", "-b", "8",          \
+#define FIT_OF(recordings, sessions, output, filters)                                              \
+    "fit", "-R", recordings, "-s", sessions, "-o", output, "-f", filters, "-e", "2", "-b", "8",    \
         "--threads", "2"
+#define FIT(sessions) FIT_OF(rec, sessions, out, "2,2,2,2,2")
 
 static void test_common(void **state)
 {
@@ -106,9 +107,9 @@ static void test_impossible_wishes(void **state)
     cli_fails("session a", "twice", FIT("a,a"));
     cli_fails("99", "24", FIT("a:0:99"));
     cli_fails("':first'", "session", FIT(":first"));
-    cli_fails("absent", "", FIT("a"), "-R", cli_join(root, "absent"));
-    cli_fails("--filters", "five numbers", FIT("a"), "--filters", "1,2");
-    cli_fails("filters", "", FIT("a"), "--filters", "0,2,2,2,2");
+    cli_fails("absent", "", FIT_OF(cli_join(root, "absent"), "a", out, "2,2,2,2,2"));
+    cli_fails("--filters", "five numbers", FIT_OF(rec, "a", out, "1,2"));
+    cli_fails("filters", "", FIT_OF(rec, "a", out, "0,2,2,2,2"));
     cli_fails("epochs", "-1", FIT("a"), "--epochs", "-1");
     cli_fails("rate", "negative", FIT("a"), "--rate", "-1");
     cli_fails("session", "c", FIT("a"), "--validate", "c");
@@ -118,8 +119,9 @@ static void test_impossible_wishes(void **state)
 static void test_unwritable(void **state)
 {
     (void)state;
-    cli_fails("nowhere/x", "No such file", FIT("a"), "-o", cli_join(root, "nowhere/x"));
-    cli_fails(rec, "folder", FIT("a"), "-o", rec);
+    cli_fails("nowhere/x", "No such file",
+              FIT_OF(rec, "a", cli_join(root, "nowhere/x"), "2,2,2,2,2"));
+    cli_fails(rec, "folder", FIT_OF(rec, "a", rec, "2,2,2,2,2"));
     cli_how how = {.largest_file = 500};
     const char *const args[] = {"ventral", FIT("a"), NULL};
     cli_assert_fails(cli_run_how(args, &how), 1, "fitted.safetensors", "File too large");
