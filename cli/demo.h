@@ -34,6 +34,10 @@ vt_simulate_kind demo_kind(const demo *d, int64_t neuron);
 /* Expected responses of a neuron to the images scored. */
 const double *demo_expected(const demo *d, int64_t neuron);
 
+/* Where the model looks, (neurons of the session, places, places): the squared
+ * gradient of the response with respect to the pixels, summed over some images, by block. */
+vt_status demo_fields(double *out, const demo *d, int places);
+
 /* Draws the figures, then writes the page, which is there only when all of it is. */
 vt_status demo_write_page(const demo *d, const vt_progress *progress);
 

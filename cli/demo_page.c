@@ -7,7 +7,7 @@
 
 #include "demo.h"
 
-enum { EXAMPLES = 24, SHOWN_RESPONSES = 96, PREFERRED = 8, CELL = 112 };
+enum { EXAMPLES = 24, SHOWN_RESPONSES = 92, PREFERRED = 8, CELL = 112 };
 
 static const uint8_t ring[3] = {192, 57, 43};
 
@@ -160,10 +160,8 @@ static vt_status draw_training(shown *s)
     if (!loss) return out_of_memory();
     for (int e = 0; e < fit->epochs; e++)
         loss[e] = fit->history[e].loss;
-    vt_plot_options options = {.x_label = "epoch",
-                               .y_label = "mean squared error (z-scored responses)",
-                               .width = 520,
-                               .height = 340};
+    vt_plot_options options = {
+        .x_label = "epoch", .y_label = "mean squared error", .width = 520, .height = 340};
     vt_status status = demo_path_of(path, s->d, DEMO_FIGURES, "training.svg");
     if (status == VT_OK)
         status = vt_plot_lines(path, &options, &(vt_plot_line){"training", loss, fit->epochs}, 1);
@@ -176,7 +174,7 @@ static vt_status draw_filters(shown *s)
     const vt_param *kernels =
         vt_graph_find_param(vt_model_graph(s->d->model), "layer0_conv.kernel");
     vt_image picture;
-    return save(s, vt_picture_filters(&picture, &kernels->value, 8, 16, 8), &picture,
+    return save(s, vt_picture_filters(&picture, &kernels->value, 4, 16, 8), &picture,
                 "filters.png");
 }
 
@@ -197,8 +195,8 @@ static vt_status draw_scatter(shown *s, int64_t row, const char *name)
     vt_plot_options options = {.title = title,
                                .x_label = "expected spikes (truth)",
                                .y_label = "predicted spikes",
-                               .width = 340,
-                               .height = 340};
+                               .width = 308,
+                               .height = 308};
     vt_status status = demo_path_of(path, s->d, DEMO_FIGURES, name);
     if (status == VT_OK)
         status = vt_plot_scatter(path, &options, demo_expected(s->d, neuron_of(s, row)), prediction,
@@ -229,61 +227,64 @@ static vt_status draw_strips(shown *s)
 
 /* ---- receptive fields ---- */
 
+enum { PLACES = 28, STEP = 4, SQUARE = 3 }; /* places a side; pixels between; drawn size */
+
 /* Places of the core's map lie four pixels apart, but its convolutions, padded as TensorFlow pads
  * with stride 2, put place j at pixel 4j + 3.5 of the image, not at 4j + 2. */
-#define PLACE_STEP 4.0
-#define PLACE_FIRST 3.5
+#define POOL_FIRST 3.5
+#define BLOCK_FIRST 2.0
 
-static void true_field(double *out, int64_t side, double x, double y, double size)
+static void true_field(double *out, double x, double y, double size)
 {
     double sd = size / 4; /* see vt_simulate_rates */
-    for (int64_t i = 0; i < side * side; i++) {
-        double dy = PLACE_STEP * (double)(i / side) + PLACE_FIRST - y;
-        double dx = PLACE_STEP * (double)(i % side) + PLACE_FIRST - x;
+    for (int i = 0; i < PLACES * PLACES; i++) {
+        double dy = STEP * (i / PLACES) + BLOCK_FIRST - y;
+        double dx = STEP * (i % PLACES) + BLOCK_FIRST - x;
         out[i] = exp(-(dx * dx + dy * dy) / (2 * sd * sd));
     }
 }
 
-static vt_status heat_of(vt_image *out, double *values, int64_t side, double x, double y,
-                         double size)
+/* A map whose place 0 is at pixel `first`, with the true receptive field of `neuron` as a circle,
+ * in a frame, as the picture itself ends in white. */
+static vt_status draw_map(vt_image *out, const demo *d, double *values, double first,
+                          int64_t neuron)
 {
     vt_tensor t;
-    double largest = 0, scale = CELL / (double)(PLACE_STEP * (double)side);
-    for (int64_t i = 0; i < side * side; i++)
+    double largest = 1e-30, scale = SQUARE / (double)STEP, shift = first - STEP / 2.0;
+    for (int i = 0; i < PLACES * PLACES; i++)
         largest = fmax(largest, values[i]);
-    VT_TRY(vt_tensor_init(&t, VT_F64, 2, (int64_t[]){side, side}, values));
-    VT_TRY(vt_picture_heat(out, &t, 0, fmax(largest, 1e-30), (int)(PLACE_STEP * scale)));
-    /* a frame, where the picture itself ends in white */
+    VT_TRY(vt_tensor_init(&t, VT_F64, 2, (int64_t[]){PLACES, PLACES}, values));
+    VT_TRY(vt_picture_heat(out, &t, 0, largest, SQUARE));
     for (int i = 0; i < out->height; i++)
         for (int k = 0; k < out->width; k++)
             if (i == 0 || k == 0 || i == out->height - 1 || k == out->width - 1)
                 memset(out->pixels + ((size_t)i * (size_t)out->width + (size_t)k) * 3, 215, 3);
-    double shift = PLACE_FIRST - PLACE_STEP / 2;
-    vt_picture_circle(out, (x - shift) * scale, (y - shift) * scale, size / 2 * scale, ring);
+    vt_picture_circle(out, (demo_truth(d, "x")[neuron] - shift) * scale,
+                      (demo_truth(d, "y")[neuron] - shift) * scale,
+                      demo_truth(d, "size")[neuron] / 2 * scale, ring);
     return VT_OK;
 }
 
-/* The fitted pool left, the true receptive field right. */
-static vt_status draw_pool(shown *s, int64_t row, const char *name)
+/* From left to right: the pool, where the model looks, the true receptive field. */
+static vt_status draw_fields(shown *s, const double *seen, int64_t row, const char *name)
 {
     const vt_param *pool =
         vt_graph_find_param(vt_model_graph(s->d->model), "spatial_pool_stage.depthwise_kernel");
-    int64_t neuron = neuron_of(s, row), side = pool->value.size[1];
+    int64_t neuron = neuron_of(s, row), side = PLACES * SQUARE;
     int64_t output = vt_model_find_session(s->d->model, DEMO_SESSION)->first + neuron;
-    double x = demo_truth(s->d, "x")[neuron], y = demo_truth(s->d, "y")[neuron];
-    double size = demo_truth(s->d, "size")[neuron];
-    double *values = malloc((size_t)(side * side) * sizeof *values);
-    vt_image pair[2] = {{0}}, sheet;
-    if (!values) return out_of_memory();
-    for (int64_t i = 0; i < side * side; i++)
-        values[i] = fabs(vt_tensor_get(&pool->value, output * side * side + i));
-    vt_status status = heat_of(&pair[0], values, side, x, y, size);
-    true_field(values, side, x, y, size);
-    if (status == VT_OK) status = heat_of(&pair[1], values, side, x, y, size);
-    if (status == VT_OK) status = vt_picture_sheet(&sheet, pair, 2, 2, CELL, CELL, 2);
-    vt_image_free(&pair[0]);
-    vt_image_free(&pair[1]);
-    free(values);
+    double values[PLACES * PLACES];
+    vt_image maps[3] = {{0}}, sheet;
+    for (int i = 0; i < PLACES * PLACES; i++)
+        values[i] = fabs(vt_tensor_get(&pool->value, output * PLACES * PLACES + i));
+    vt_status status = draw_map(&maps[0], s->d, values, POOL_FIRST, neuron);
+    memcpy(values, seen + neuron * PLACES * PLACES, sizeof values);
+    if (status == VT_OK) status = draw_map(&maps[1], s->d, values, BLOCK_FIRST, neuron);
+    true_field(values, demo_truth(s->d, "x")[neuron], demo_truth(s->d, "y")[neuron],
+               demo_truth(s->d, "size")[neuron]);
+    if (status == VT_OK) status = draw_map(&maps[2], s->d, values, BLOCK_FIRST, neuron);
+    if (status == VT_OK) status = vt_picture_sheet(&sheet, maps, 3, 3, (int)side, (int)side, 4);
+    for (int i = 0; i < 3; i++)
+        vt_image_free(&maps[i]);
     return save(s, status, &sheet, name);
 }
 
@@ -330,7 +331,8 @@ static void write_summary(vt_page *page, const demo *d)
               "noise are known too, and the model can be compared with them.",
               o->sessions, o->neurons, o->images, o->repeats, (long long)d->fit.images,
               DEMO_SESSION, (long long)held_out);
-    vt_page_table_begin(page, (const char *[]){"Median over neurons", "Value", "90 % interval"}, 3);
+    vt_page_table_begin(page, (const char *[]){"Median over neurons", "Value", "90 % interval"}, 3,
+                        1);
     median_row(page, "r, predicted and recorded responses", &d->score.r);
     median_row(page, "R² corrected for noise (r2_er)", &d->score.r2_er);
     median_row(page, "r, predicted and true expected responses", &d->r_truth_median);
@@ -352,7 +354,7 @@ static vt_status write_recordings(vt_page *page, shown *s)
     VT_TRY(draw_responses(s));
     vt_page_figure(page, "figures/responses.png", "Responses of neurons to images",
                    "Recorded responses, averaged over repeats: a row a neuron, a column an image "
-                   "(the first 96), each neuron from none (white) to its largest (dark).",
+                   "(the first 92), each neuron from none (white) to its largest (dark).",
                    0);
     paragraph(page, "There are four kinds of neurons. These are the images that drove one of each "
                     "kind most, cut to one and a half times its receptive field:");
@@ -388,12 +390,14 @@ static vt_status write_model(vt_page *page, shown *s)
               s->d->fit.epochs);
     VT_TRY(draw_training(s));
     VT_TRY(draw_filters(s));
+    vt_page_row_begin(page);
     vt_page_figure(page, "figures/training.svg", "Training error falling over epochs",
-                   "Error during training.", 520);
+                   "Error during training, of responses scaled to a standard deviation of 1.", 520);
     vt_page_figure(page, "figures/filters.png", "Filters of the first layer",
                    "Filters of the first layer, 5 × 5 pixels, as colours: grey is a weight of "
                    "zero, and each filter has its own scale.",
-                   0);
+                   344);
+    vt_page_row_end(page);
     return VT_OK;
 }
 
@@ -413,7 +417,7 @@ static vt_status write_predictions(vt_page *page, shown *s)
         snprintf(source, sizeof source, "figures/%s", names[i]);
         VT_TRY(draw_scatter(s, s->order[i * (count - 1) / 2], names[i]));
         vt_page_figure(page, source, "Scatter plot of predicted and true responses", captions[i],
-                       300);
+                       308);
     }
     vt_page_row_end(page);
     VT_TRY(draw_strips(s));
@@ -427,7 +431,7 @@ static void write_neurons(vt_page *page, const shown *s)
     static const char *const columns[] = {"Neuron", "Kind",        "r",
                                           "r2_er",  "Reliability", "r with the truth"};
     vt_page_heading(page, "Neurons");
-    vt_page_table_begin(page, columns, 6);
+    vt_page_table_begin(page, columns, 6, 2);
     for (int64_t i = 0; i < s->d->score.count; i++) {
         const vt_neuron_score *n = &s->d->score.neurons[s->order[i]];
         cell index, r, r2_er, reliability, truth;
@@ -450,22 +454,27 @@ static void write_neurons(vt_page *page, const shown *s)
 static vt_status write_fields(vt_page *page, shown *s)
 {
     vt_page_heading(page, "Receptive fields");
-    paragraph(page, "Left the spatial pool that was fitted, right the true receptive field, on the "
-                    "model's map of 28 × 28 places; the circle is the true one on both. The pool "
-                    "may be smaller: the layers before it see 49 pixels around each place.");
+    paragraph(page, "Three maps a neuron: the spatial pool that was fitted; where the model looks, "
+                    "its squared gradient with respect to the image's pixels; and the "
+                    "true receptive field, which the circle marks on all three. The pool alone "
+                    "may lie beside it, since the layers before it can shift what they see.");
+    double *seen = malloc((size_t)s->d->simulation.neurons * PLACES * PLACES * sizeof *seen);
+    if (!seen) return out_of_memory();
+    vt_status status = demo_fields(seen, s->d, PLACES);
     vt_page_row_begin(page);
-    for (int64_t i = 0; i < s->d->score.count; i++) {
+    for (int64_t i = 0; i < s->d->score.count && status == VT_OK; i++) {
         char name[64], source[96], caption[96];
         int64_t neuron = neuron_of(s, s->order[i]);
-        snprintf(name, sizeof name, "pool_%02lld.png", (long long)neuron);
+        snprintf(name, sizeof name, "field_%02lld.png", (long long)neuron);
         snprintf(source, sizeof source, "figures/%s", name);
         snprintf(caption, sizeof caption, "%lld, %s, r %.2f", (long long)neuron,
                  vt_simulate_kind_name(demo_kind(s->d, neuron)), s->d->r_truth[s->order[i]]);
-        VT_TRY(draw_pool(s, s->order[i], name));
-        vt_page_figure(page, source, "Fitted pool and true receptive field", caption, 0);
+        status = draw_fields(s, seen, s->order[i], name);
+        vt_page_figure(page, source, "Pool, the model's and the true receptive field", caption, 0);
     }
     vt_page_row_end(page);
-    return VT_OK;
+    free(seen);
+    return status;
 }
 
 static vt_status write_commands(vt_page *page, const demo *d)

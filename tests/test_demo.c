@@ -104,7 +104,7 @@ static void check_image(const char *source)
     }
     vt_image image;
     assert_ok(vt_image_read(&image, in_folder(name)));
-    assert_true(image.height >= 100 && image.width >= 200);
+    assert_true(image.height >= 80 && image.width >= 200);
     vt_image_free(&image);
 }
 

@@ -86,8 +86,9 @@ void vt_page_row_end(vt_page *page);
  * `caption` may be NULL; `width` in CSS pixels, 0: the image's own. */
 void vt_page_figure(vt_page *page, const char *source, const char *alternative, const char *caption,
                     int width);
-/* A table: cells that begin with a digit, a sign or '.' are set as numbers, to the right. */
-void vt_page_table_begin(vt_page *page, const char *const *columns, int count);
+/* A table whose first `texts` columns are words, to the left; the others are numbers, to the right.
+ */
+void vt_page_table_begin(vt_page *page, const char *const *columns, int count, int texts);
 void vt_page_table_row(vt_page *page, const char *const *cells);
 void vt_page_table_end(vt_page *page);
 /* Writes all that was added, whole or not at all. VT_ENOMEM when something could not be added. */

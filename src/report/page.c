@@ -8,7 +8,7 @@
 
 struct vt_page {
     vt_text text;
-    int columns; /* of the table being written */
+    int columns, texts; /* of the table being written */
 };
 
 static const char style[] =
@@ -25,9 +25,10 @@ static const char style[] =
     ".row figure{margin:.5rem 0}\n"
     "table{border-collapse:collapse;font-size:.92rem;margin:1rem 0;"
     "font-variant-numeric:tabular-nums}\n"
-    "th,td{padding:.28rem .9rem .28rem 0;text-align:left;border-bottom:1px solid #ececec}\n"
+    "th,td{padding:.28rem 0 .28rem 1.6rem;text-align:left;border-bottom:1px solid #ececec}\n"
+    "th:first-child,td:first-child{padding-left:0}\n"
     "th{font-weight:600;border-bottom:1px solid #999}\n"
-    "td.n{text-align:right}\n"
+    "td.n,th.n{text-align:right}\n"
     "pre{background:#f6f6f4;border:1px solid #e3e3e3;border-radius:4px;padding:.8rem 1rem;"
     "overflow-x:auto;font:.85rem/1.55 ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace}\n";
 
@@ -103,25 +104,22 @@ void vt_page_figure(vt_page *page, const char *source, const char *alternative, 
     vt_text_add(t, "</figure>\n");
 }
 
-void vt_page_table_begin(vt_page *page, const char *const *columns, int count)
+void vt_page_table_begin(vt_page *page, const char *const *columns, int count, int texts)
 {
     page->columns = count;
+    page->texts = texts;
     vt_text_add(&page->text, "<table>\n<thead><tr>");
     for (int i = 0; i < count; i++)
-        element(page, "<th scope=\"col\">", columns[i], "</th>");
+        element(page, i < texts ? "<th scope=\"col\">" : "<th scope=\"col\" class=\"n\">",
+                columns[i], "</th>");
     vt_text_add(&page->text, "</tr></thead>\n<tbody>\n");
-}
-
-static bool is_number(const char *cell)
-{
-    return *cell && strchr("0123456789.+-", *cell);
 }
 
 void vt_page_table_row(vt_page *page, const char *const *cells)
 {
     vt_text_add(&page->text, "<tr>");
     for (int i = 0; i < page->columns; i++)
-        element(page, is_number(cells[i]) ? "<td class=\"n\">" : "<td>", cells[i], "</td>");
+        element(page, i < page->texts ? "<td>" : "<td class=\"n\">", cells[i], "</td>");
     vt_text_add(&page->text, "</tr>\n");
 }
 
