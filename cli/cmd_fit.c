@@ -8,7 +8,7 @@
 #include "models.h"
 
 typedef struct fit_request {
-    char *recordings, *sessions, *validate, *output, *filters;
+    char *recordings, *sessions, *validate, *output, *filters, *core;
     double rate, blur;
     int epochs, batch, patience, keep;
 } fit_request;
@@ -114,6 +114,38 @@ static int fit_whole(const fit_request *request, vt_fit_options *options, const 
     return code;
 }
 
+/* --core: the readout alone, for the neurons of one session. */
+static int fit_readout(const fit_request *request, const vt_fit_options *options)
+{
+    vt_model *core = NULL, *model = NULL;
+    vt_session *session = NULL;
+    cli_progress progress;
+    const vt_progress *shown = cli_progress_start(&progress, "fit readout");
+    vt_status status = vt_model_read(&core, request->core);
+    if (status == VT_OK)
+        status = vt_session_open(&session, options->recordings, options->sessions[0].id);
+    if (status == VT_OK)
+        status = vt_fit_readout(&model, core, session, options->sessions, options->seed, shown);
+    if (status == VT_OK) status = vt_model_write(model, request->output);
+    cli_progress_end(&progress);
+    int code = CLI_FAILED;
+    if (status != VT_OK)
+        cli_fail();
+    else if (cli_options.json)
+        code = cli_print_json(json_pack("{s:s, s:I, s:I}", "output", request->output, "neurons",
+                                        (json_int_t)vt_model_outputs(model), "parameters",
+                                        (json_int_t)vt_model_parameters(model)));
+    else {
+        printf("%s: readout of %lld neurons of session %s on the core of %s\n", request->output,
+               (long long)vt_model_outputs(model), options->sessions[0].id, request->core);
+        code = cli_finish();
+    }
+    vt_session_close(session);
+    vt_model_free(core);
+    vt_model_free(model);
+    return code;
+}
+
 static int run(const fit_request *request)
 {
     vt_fit_session sessions[VT_FIT_SESSIONS], validation;
@@ -135,6 +167,10 @@ static int run(const fit_request *request)
         options.validation = &validation;
     }
     if (status != VT_OK) return cli_fail();
+    if (request->core)
+        return options.session_count == 1
+                   ? fit_readout(request, &options)
+                   : cli_misuse("fit: --core fits the readout of one session at a time");
     char *checkpoint = malloc(strlen(request->output) + sizeof ".checkpoint");
     if (!checkpoint) return CLI_FAILED;
     sprintf(checkpoint, "%s.checkpoint", request->output);
@@ -153,6 +189,8 @@ int cmd_fit(int argc, const char **argv)
         {"validate", 'v', POPT_ARG_STRING, &r.validate, 0,
          "Session that chooses the best epoch, by ridge regression on the core", "ID[:RANGE]"},
         {"output", 'o', POPT_ARG_STRING, &r.output, 0, "The model", "FILE.safetensors"},
+        {"core", 'c', POPT_ARG_STRING, &r.core, 0,
+         "Keep this model's convolutional core, fit a readout of one session's neurons", "MODEL"},
         {"filters", 'f', POPT_ARG_STRING, &r.filters, 0,
          "Filters of the five layers (default: 16,32,32,64,64)", "N,N,N,N,N"},
         {"epochs", 'e', POPT_ARG_INT, &r.epochs, 0, "Passes over the images (default: 20)", "N"},
@@ -176,7 +214,7 @@ int cmd_fit(int argc, const char **argv)
         code = cli_misuse("fit: --recordings, --sessions and --output are needed");
     else
         code = run(&r);
-    char *owned[] = {r.recordings, r.sessions, r.validate, r.output, r.filters};
+    char *owned[] = {r.recordings, r.sessions, r.validate, r.output, r.filters, r.core};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         free(owned[i]);
     poptFreeContext(context);
