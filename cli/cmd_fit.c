@@ -193,7 +193,7 @@ int cmd_fit(int argc, const char **argv)
          "Keep this model's convolutional core, fit a readout of one session's neurons", "MODEL"},
         {"filters", 'f', POPT_ARG_STRING, &r.filters, 0,
          "Filters of the five layers (default: 16,32,32,64,64)", "N,N,N,N,N"},
-        {"epochs", 'e', POPT_ARG_INT, &r.epochs, 0, "Passes over the images (default: 20)", "N"},
+        {"epochs", 'e', POPT_ARG_INT, &r.epochs, 0, "Passes over the images (default: 10)", "N"},
         {"batch", 'b', POPT_ARG_INT, &r.batch, 0, "Images a step (default: 32)", "N"},
         {"rate", 0, POPT_ARG_DOUBLE, &r.rate, 0, "Highest learning rate (default: 0.006)", "X"},
         {"blur", 0, POPT_ARG_DOUBLE, &r.blur, 0,

@@ -25,7 +25,7 @@ typedef struct vt_fit_options {
     int session_count;
     const vt_fit_session *validation; /* NULL: none */
     int filters[VT_COMPACT_LAYERS];   /* [16, 32, 32, 64, 64] */
-    int epochs;                       /* [20] */
+    int epochs;                       /* [10] */
     int batch;                        /* images a step, of all sessions [32] */
     double rate;                      /* highest learning rate [0.006] */
     double weight_decay;              /* of the core's kernels [1e-4] */

@@ -27,7 +27,7 @@ static vt_status resolve(vt_fit_options *out, const vt_fit_options *given)
     for (int i = 0; i < VT_COMPACT_LAYERS; i++)
         no_filters = no_filters && o.filters[i] == 0;
     if (no_filters) memcpy(o.filters, filters, sizeof filters);
-    if (o.epochs == 0) o.epochs = 20;
+    if (o.epochs == 0) o.epochs = 10;
     if (o.batch == 0) o.batch = 32;
     if (o.rate == 0) o.rate = 0.006;
     if (o.weight_decay == 0) o.weight_decay = 1e-4;

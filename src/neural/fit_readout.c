@@ -16,7 +16,7 @@ static vt_status receive_maps(void *context, int model, int64_t first, int64_t c
                               const vt_tensor *values)
 {
     const map_list *m = context;
-    (void)model;
+    (void)model, (void)count;
     memcpy(m->data + (first - m->begin) * m->floats, values->data, vt_tensor_bytes(values));
     return VT_OK;
 }
