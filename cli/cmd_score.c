@@ -16,11 +16,12 @@ static int print_json(const vt_session_score *score, const vt_session_info *info
     json_t *neurons = json_array();
     for (int64_t i = 0; i < score->count; i++) {
         const vt_neuron_score *n = &score->neurons[i];
-        json_array_append_new(
-            neurons,
-            json_pack("{s:I, s:s, s:o, s:o, s:o, s:o}", "neuron", (json_int_t)n->neuron, "model",
-                      models->paths[n->model], "r", cli_number(n->r), "r2", cli_number(n->r2),
-                      "r2_er", cli_number(n->r2_er), "reliability", cli_number(n->reliability)));
+        json_array_append_new(neurons,
+                              json_pack("{s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "neuron",
+                                        (json_int_t)n->neuron, "model", models->paths[n->model],
+                                        "r", cli_number(n->r), "r2", cli_number(n->r2), "r2_er",
+                                        cli_number(n->r2_er), "snr", cli_number(n->snr),
+                                        "reliability", cli_number(n->reliability)));
     }
     return cli_print_json(json_pack(
         "{s:s, s:I, s:[I,I], s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "session", info->id, "images",
@@ -44,11 +45,11 @@ static int print_table(const vt_session_score *score, const vt_session_info *inf
     bool raw = info->has_raw;
     printf("session %s, images %lld to %lld\n", info->id, (long long)score->begin,
            (long long)score->end - 1);
-    printf("neuron       r      r2%s  model\n", raw ? "   r2_er  reliability" : "");
+    printf("neuron       r      r2%s  model\n", raw ? "   r2_er     snr  reliability" : "");
     for (int64_t i = 0; i < score->count; i++) {
         const vt_neuron_score *n = &score->neurons[i];
         printf("%6lld %7.4f %7.4f", (long long)n->neuron, n->r, n->r2);
-        if (raw) printf(" %7.4f      %7.4f", n->r2_er, n->reliability);
+        if (raw) printf(" %7.4f %7.3f      %7.4f", n->r2_er, n->snr, n->reliability);
         printf("  %s\n", models->paths[n->model]);
     }
     print_median("r", &score->r);

@@ -15,6 +15,7 @@ typedef struct vt_neuron_score {
     int model;          /* which of the models predicts it */
     double r, r2;       /* with the averaged responses; r2 = r squared */
     double r2_er;       /* noise-corrected, NaN without raw repeats */
+    double snr;         /* of the recording, unbiased; NaN without raw repeats */
     double reliability; /* split-half, Spearman-Brown corrected; NaN without raw repeats */
 } vt_neuron_score;
 

@@ -96,7 +96,7 @@ static vt_status score_neuron(vt_neuron_score *n, const vt_session_score *score,
     int64_t images = score->end - score->begin;
     for (int64_t i = 0; i < images; i++)
         prediction[i] = (double)row[i];
-    n->r2_er = n->reliability = n->r = NAN;
+    n->r = n->r2_er = n->snr = n->reliability = NAN;
     if (averaged) {
         int64_t width = averaged->size[1];
         n->r = vt_pearson(
@@ -108,6 +108,7 @@ static vt_status score_neuron(vt_neuron_score *n, const vt_session_score *score,
     const double *responses =
         (const double *)raw->data + (n->neuron * raw->size[1] + score->begin) * repeats;
     VT_TRY(vt_r2_er(&n->r2_er, prediction, responses, images, repeats));
+    VT_TRY(vt_snr(&n->snr, responses, images, repeats));
     return vt_split_half(&n->reliability, responses, images, repeats, SPLITS, seed);
 }
 
