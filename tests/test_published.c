@@ -151,6 +151,10 @@ static void test_keras_median(void **state)
 {
     (void)state;
     need_shared(path, COMPACT "/models_keras/compact_model_190923_neuron0.keras");
+    if (SLOW) {
+        print_message("skipped: 1,800 predictions take a minute under sanitizers\n");
+        skip();
+    }
     static const int neurons[] = {20, 18, 30};
     static const double r[] = {0.63103, 0.63556, 0.63978};
     vt_model *models[3];
@@ -251,20 +255,30 @@ static void test_torch_with_another_epsilon(void **state)
 
 /* ---- one model for many neurons ---- */
 
+/* Scores it on all images; under sanitizers, where that takes minutes, predicts three. */
 static void check_shared(const char *model_name, const char *golden_name, double median)
 {
     vt_model *model;
+    vt_session_score s = {.count = 0};
+    vt_tensor few = {.data = NULL};
     char relative[200];
     snprintf(relative, sizeof relative, SHARED "/%s", model_name);
     assert_ok(vt_model_read(&model, shared_path(relative)));
-    vt_session_score s = score(&model, 1);
-    assert_close(s.r.median, median, 5e-5);
+    if (SLOW) {
+        few = predict(&model, 1, FIRST, FIRST + 3);
+    } else {
+        s = score(&model, 1);
+        assert_int_equal(NEURONS, s.count);
+        assert_close(s.r.median, median, 5e-5);
+    }
     if (golden_name) {
         vt_tensor_map *map;
         snprintf(relative, sizeof relative, "golden/v4/%s", golden_name);
-        assert_golden(&s.predictions, golden_predictions(&map, shared_path(relative)));
+        assert_golden(SLOW ? &few : &s.predictions,
+                      golden_predictions(&map, shared_path(relative)));
         vt_tensor_map_free(map);
     }
+    vt_tensor_free(&few);
     vt_session_score_free(&s);
     vt_model_free(model);
 }
