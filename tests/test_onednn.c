@@ -215,6 +215,7 @@ static const conv_case convs[] = {
     {"depthwise stride 4 kernel 2", 5, 5, 5, {17, 15}, 2, 4, 1, false, {1, 0, 0, 1}},
     {"depthwise 11x11", 8, 8, 8, {13, 20}, 11, 1, 1, true, {0}},
     {"spatial pool", 21, 21, 21, {12, 12}, 12, 1, 1, false, {0}},
+    {"dilated kernel of the input's size", 6, 6, 6, {4, 4}, 4, 1, 2, false, {0, 3, 0, 3}},
     {"grouped", 12, 18, 3, {9, 9}, 3, 1, 1, true, {0}},
     {"pointwise", 25, 37, 1, {8, 9}, 1, 1, 1, true, {0}},
     {"pointwise stride 2", 16, 24, 1, {9, 8}, 1, 2, 1, true, {0}},

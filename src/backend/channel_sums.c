@@ -45,8 +45,8 @@ VECTORIZED static void multiply_add(float *restrict sums, const float *restrict 
         sums[i] += x[i] * gy[i];
 }
 
-void vt_spatial_pool_gradient(const vt_spatial_pool *p, const float *x, const float *gy, float *gk,
-                              float *scratch)
+void vt_spatial_pool_kernel_gradient(const vt_spatial_pool *p, const float *x, const float *gy,
+                                     float *gk, float *scratch)
 {
     int64_t taps = p->taps, channels = p->channels;
 #pragma omp parallel num_threads(p->threads)
@@ -62,5 +62,19 @@ void vt_spatial_pool_gradient(const vt_spatial_pool *p, const float *x, const fl
         for (int64_t c = 0; c < channels; c++)
             for (int64_t t = 0; t < taps; t++)
                 gk[c * taps + t] += scratch[t * channels + c];
+    }
+}
+
+void vt_spatial_pool_input_gradient(const vt_spatial_pool *p, const float *kernel, const float *gy,
+                                    float *gx, float *scratch)
+{
+    int64_t taps = p->taps, channels = p->channels;
+#pragma omp parallel for schedule(static) num_threads(p->threads)
+    for (int64_t t = 0; t < taps; t++) {
+        float *packed = scratch + t * channels;
+        for (int64_t c = 0; c < channels; c++)
+            packed[c] = kernel[c * taps + t];
+        for (int64_t n = 0; n < p->batch; n++)
+            multiply_add(gx + (n * taps + t) * channels, packed, gy + n * channels, channels);
     }
 }

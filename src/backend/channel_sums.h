@@ -10,13 +10,16 @@ size_t vt_column_scratch_bytes(int64_t columns);
 void vt_column_sums_add(float *sums, const float *x, int64_t rows, int64_t columns, int threads,
                         double *scratch);
 
-/* gk[c, t] += the sum over images n of x[n, t, c] gy[n, c]: gradient of a depthwise kernel that
- * covers its whole input. `scratch`: taps * channels floats. The same on any number of threads. */
+/* Gradients of a depthwise kernel k[c, t] that covers its whole input, and of that input:
+ * gk[c, t] += the sum over images n of x[n, t, c] gy[n, c], and gx[n, t, c] += k[c, t] gy[n, c].
+ * `scratch`: taps * channels floats. The same on any number of threads. */
 typedef struct vt_spatial_pool {
     int64_t batch, taps, channels;
     int threads;
 } vt_spatial_pool;
-void vt_spatial_pool_gradient(const vt_spatial_pool *p, const float *x, const float *gy, float *gk,
-                              float *scratch);
+void vt_spatial_pool_kernel_gradient(const vt_spatial_pool *p, const float *x, const float *gy,
+                                     float *gk, float *scratch);
+void vt_spatial_pool_input_gradient(const vt_spatial_pool *p, const float *kernel, const float *gy,
+                                    float *gx, float *scratch);
 
 #endif

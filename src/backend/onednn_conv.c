@@ -122,7 +122,7 @@ static bool is_spatial_pool(const geometry *g)
 {
     for (int i = 0; i < 2; i++) {
         const vt_window *w = &g->window[i];
-        if (w->kernel != w->in || w->out != 1 || w->before) return false;
+        if (w->kernel != w->in || w->out != 1 || w->before || w->dilation != 1) return false;
     }
     return g->groups > 1 && g->groups == g->channels && g->groups == g->filters;
 }
@@ -197,7 +197,12 @@ static vt_status backward(void *state, const vt_op_args *args)
 {
     conv *c = state;
     float *grad_kernel = args->grad_param[0].data, *grad_bias = args->grad_param[1].data;
-    if (args->grad_in[0].data) VT_TRY(c->product ? product_data(c, args) : sliced_data(c, args));
+    vt_spatial_pool pool = spatial_pool(c);
+    if (args->grad_in[0].data && c->spatial_pool)
+        vt_spatial_pool_input_gradient(&pool, args->param[0].data, args->grad_out.data,
+                                       args->grad_in[0].data, args->scratch);
+    else if (args->grad_in[0].data)
+        VT_TRY(c->product ? product_data(c, args) : sliced_data(c, args));
     if (c->weights) {
         void *data[VT_DNNL_ARG_COUNT] = {
             [VT_DNNL_SRC] = args->in[0].data,
@@ -208,9 +213,8 @@ static vt_status backward(void *state, const vt_op_args *args)
     } else if (grad_kernel && c->product) {
         VT_TRY(product_weights(c, args));
     } else if (grad_kernel) {
-        vt_spatial_pool p = spatial_pool(c);
-        vt_spatial_pool_gradient(&p, args->in[0].data, args->grad_out.data, grad_kernel,
-                                 args->scratch);
+        vt_spatial_pool_kernel_gradient(&pool, args->in[0].data, args->grad_out.data, grad_kernel,
+                                        args->scratch);
     }
     if (grad_bias)
         vt_column_sums_add(grad_bias, args->grad_out.data, c->g.batch * out_pixels(&c->g),
@@ -246,12 +250,12 @@ static vt_status prepare_backward(conv *c, vt_kernel *out, const vt_op_args *arg
     const geometry *g = &c->g;
     bool kernel_gradient = args->grad_param[0].ndim >= 0;
     bool bias_gradient = args->grad_param[1].ndim >= 0;
-    if (args->grad_in[0].ndim >= 0 && !c->product) {
+    if (args->grad_in[0].ndim >= 0 && !c->product && !c->spatial_pool) {
         c->slice = slice_of(g, c->threads);
         vt_dnnl_conv data = describe(g, VT_DNNL_BACKWARD_DATA, c->slice);
         VT_TRY(primitive(&c->data, out, &data));
     }
-    if (kernel_gradient && c->spatial_pool) {
+    if (c->spatial_pool) {
         need(out, (size_t)(in_pixels(g) * g->channels) * sizeof(float));
     } else if (kernel_gradient && !c->product) {
         vt_dnnl_conv weights = describe(g, VT_DNNL_BACKWARD_WEIGHTS, g->batch);
