@@ -21,7 +21,7 @@
 static const double usual_length = 0.075; /* of the side of the map */
 static const double forbidding = 7;       /* 1 + smoothness * eigenvalue of what is left out */
 static const double smoothness_step = 3;  /* between candidates */
-static const double candidates[] = {1, 0.3, 0.1, 0.03, 0.01, 0.003}; /* for l2 */
+static const double candidates[] = {3, 1, 0.3, 0.1, 0.03, 0.01, 0.003}; /* for l2 */
 
 enum { CANDIDATES = sizeof candidates / sizeof *candidates, PATH_ITERATIONS = 2 };
 
