@@ -187,7 +187,7 @@ vt_status vt_plan_backward(vt_plan *plan); /* after forward; parameter gradients
 /* Which random numbers dropout draws: the same (seed, step) gives the same masks. */
 void vt_plan_set_step(vt_plan *plan, uint32_t step);
 size_t vt_plan_bytes(const vt_plan *plan); /* memory held for activations, gradients, scratch */
-/* Kernel that runs a node: "reference", "onednn", "stream"; NULL when not planned. */
+/* Kernel that runs a node: "reference", "onednn", "native", "stream"; NULL when not planned. */
 const char *vt_plan_kernel_name(const vt_plan *plan, vt_node node);
 
 /* Instruction set of this library's own kernels here: "base", "avx2" or "avx512". */
