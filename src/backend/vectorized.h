@@ -4,7 +4,8 @@
 #ifndef VT_BACKEND_VECTORIZED_H
 #define VT_BACKEND_VECTORIZED_H
 
-#if defined(__x86_64__) && defined(__gnu_linux__)
+/* Clang before 18 gives such functions a name that callers in other files do not find. */
+#if defined(__x86_64__) && defined(__gnu_linux__) && (!defined(__clang__) || __clang_major__ >= 18)
 #define VECTORIZED __attribute__((target_clones("avx2", "default")))
 #else
 #define VECTORIZED
