@@ -74,24 +74,20 @@ static vt_node flat_readout(vt_graph *g, vt_node x)
     return vt_linear(g, x, &(vt_linear_options){.name = "Beta", .units = 1});
 }
 
-vt_node vt_compact_shared_readout(vt_graph *g, vt_node features, int neurons, const char *suffix)
+/* Mixing of channels for each neuron, then a weight a position. */
+static vt_node shared_readout(vt_graph *g, vt_node x, int neurons)
 {
-    char mixing[96], pool[96], pool_kernel[128], flat[96];
     int64_t size[VT_MAX_DIMS];
-    if (vt_graph_node_size(g, features, size) != 3) return VT_NO_NODE;
-    snprintf(mixing, sizeof mixing, "mixing_stage%s", suffix);
-    snprintf(pool, sizeof pool, "spatial_pool_stage%s", suffix);
-    snprintf(pool_kernel, sizeof pool_kernel, "spatial_pool_stage%s.depthwise_kernel", suffix);
-    snprintf(flat, sizeof flat, "output_responses%s", suffix);
-    vt_node x = vt_conv2d(
-        g, features, &(vt_conv2d_options){.name = mixing, .filters = neurons, .kernel = {1, 1}});
+    if (vt_graph_node_size(g, x, size) != 3) return VT_NO_NODE;
+    x = vt_conv2d(
+        g, x, &(vt_conv2d_options){.name = "mixing_stage", .filters = neurons, .kernel = {1, 1}});
     x = vt_conv2d(g, x,
-                  &(vt_conv2d_options){.name = pool,
-                                       .kernel_name = pool_kernel,
+                  &(vt_conv2d_options){.name = "spatial_pool_stage",
+                                       .kernel_name = "spatial_pool_stage.depthwise_kernel",
                                        .filters = neurons,
                                        .groups = neurons,
                                        .kernel = {(int)size[0], (int)size[1]}});
-    return vt_flatten(g, x, flat);
+    return vt_flatten(g, x, "output_responses");
 }
 
 static vt_status check_options(const vt_compact_options *o)
@@ -118,8 +114,7 @@ static vt_status build(vt_model *model)
     vt_graph *g = model->graph;
     model->input = vt_input(g, "image_input", 3, (int64_t[]){o->height, o->width, 3});
     vt_node x = vt_compact_core(g, model->input, o, 0.01);
-    if (o->outputs > 0)
-        x = o->shared ? vt_compact_shared_readout(g, x, o->outputs, "") : flat_readout(g, x);
+    if (o->outputs > 0) x = o->shared ? shared_readout(g, x, o->outputs) : flat_readout(g, x);
     model->output = x;
     return vt_graph_finish(g, o->seed);
 }

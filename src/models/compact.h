@@ -9,9 +9,4 @@
 vt_node vt_compact_core(vt_graph *graph, vt_node image, const vt_compact_options *options,
                         double momentum);
 
-/* Adds the mixing and spatial pooling stages for `neurons` neurons on a feature map; node and
- * parameter names get `suffix` behind the stage's name. Returns the flat output. */
-vt_node vt_compact_shared_readout(vt_graph *graph, vt_node features, int neurons,
-                                  const char *suffix);
-
 #endif
