@@ -59,11 +59,11 @@ static void draw_kind(vt_simulate_neuron *n, double scale, vt_rng *rng)
     n->orientation = uniform(rng, 0, 3.141592653589793);
     switch (n->kind) {
     case VT_SIMULATE_ORIENTATION:
-        n->frequency = log_uniform(rng, 0.09, 0.2) / scale;
+        n->frequency = log_uniform(rng, 0.07, 0.14) / scale;
         if (vt_rng_below(rng, 4) == 0) draw_hue(n->colour, rng);
         break;
     case VT_SIMULATE_CURVATURE:
-        n->frequency = log_uniform(rng, 0.09, 0.16) / scale;
+        n->frequency = log_uniform(rng, 0.07, 0.12) / scale;
         n->orientation *= 2;
         n->bend = uniform(rng, 0.4, 1.0);
         break;
@@ -87,9 +87,9 @@ static void draw_neuron(vt_simulate_neuron *n, const double place[2], double sca
     n->y = place[1] + 5 * scale * vt_rng_normal(rng);
     n->semisaturation = log_uniform(rng, 0.7, 1.6);
     n->contrast = uniform(rng, 0.2, 0.8);
-    n->exponent = uniform(rng, 1.5, 2.5);
-    bool surround = n->kind != VT_SIMULATE_DOT && vt_rng_below(rng, 3) > 0;
-    n->surround = surround ? uniform(rng, 0.5, 1.2) : 0;
+    n->exponent = uniform(rng, 1.2, 2);
+    bool surround = n->kind != VT_SIMULATE_DOT && vt_rng_below(rng, 2) == 0;
+    n->surround = surround ? uniform(rng, 0.5, 1) : 0;
 }
 
 static double mean(const double *values, int count)
