@@ -1,8 +1,10 @@
-/* Fuzzes the PyTorch reader. Input that begins as a zip archive is read as it is; any other is the
- * pickle of an archive with four storages, since mutations rarely get past a zip's checksums. */
+/* Fuzzes the PyTorch reader. Input that begins as a zip archive, a stream or a tar is read as it
+ * is; any other is the pickle of an archive with four storages, since mutations rarely get past a
+ * zip's checksums. */
 #include <stdio.h>
 
 #include "../tests/stored_zip.h"
+#include "io/torch.h"
 #include "ventral/weights.h"
 
 static void parse(const void *data, size_t size)
@@ -16,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char elements[256];
-    if (size >= 2 && memcmp(data, "PK", 2) == 0) {
+    bool zip = size >= 2 && memcmp(data, "PK", 2) == 0;
+    if (zip || vt_torch_is_stream(data, size) || vt_torch_is_tar(data, size)) {
         parse(data, size);
         return 0;
     }

@@ -174,6 +174,106 @@ def safetensors():
     yield "nul_name", safetensors_bytes(b'{"a\\u0000b":1}')
 
 
+@corpus
+def tiny_imagenet():
+    valid = b"val_0.JPEG\tn02\t0\t32\t44\t62\nval_1.JPEG\tn01\t52\t55\t57\t59\n"
+    yield "annotations", valid
+    yield "windows", valid.replace(b"\n", b"\r\n")
+    yield "no_last_newline", valid[:-1]
+    yield "no_boxes", b"val_0.JPEG\tn02\nval_1.JPEG\tn01\n"
+    yield "blank_lines", b"\n\r\n\n" + valid + b"\n\n"
+    yield "repeated", valid + valid
+    yield "unknown_class", valid + b"val_2.JPEG\tn09\n"
+    yield "no_class", valid + b"val_2.JPEG\n"
+    yield "empty_class", valid + b"val_2.JPEG\t\t0\n"
+    yield "empty_file", b"\tn01\n"
+    yield "path", b"../../etc/x.JPEG\tn01\n"
+    yield "zero_byte", b"val_0.JPEG\tn0\0001\n"
+    yield "long_name", b"x" * 300 + b"\tn01\n"
+    yield "wnids", b"n02\nn01\nn03\n"
+    yield "wnids_repeated", b"n02\nn02\n"
+    yield "wnids_high_bytes", b"\xff\xfe\n\x80\n"
+    yield "only_newlines", b"\n" * 9
+    yield "empty", b""
+
+
+def xxh64(data, seed=0):
+    """XXH64 (Collet), as src/base/hash.c has it."""
+    prime = [0, 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63,
+             0x27D4EB2F165667C5]
+    mask = 2**64 - 1
+    rotate = lambda x, bits: (x << bits | x >> (64 - bits)) & mask
+    step = lambda lane, word: rotate((lane + word * prime[2]) & mask, 31) * prime[1] & mask
+    stripes, size = len(data) // 32 * 32, len(data)
+    value = seed + prime[5]
+    if stripes:
+        lanes = [seed + prime[1] + prime[2] & mask, seed + prime[2] & mask, seed,
+                 seed - prime[1] & mask]
+        for at in range(0, stripes, 32):
+            words = struct.unpack_from("<4Q", data, at)
+            lanes = [step(lanes[i], words[i]) for i in range(4)]
+        value = sum(rotate(lanes[i], (1, 7, 12, 18)[i]) for i in range(4))
+        for lane in lanes:
+            value = ((value ^ step(0, lane)) * prime[1] + prime[4]) & mask
+    value, tail = (value + size) & mask, data[stripes:]
+    while len(tail) >= 8:
+        word, = struct.unpack("<Q", tail[:8])
+        value = (rotate(value ^ step(0, word), 27) * prime[1] + prime[4]) & mask
+        tail = tail[8:]
+    if len(tail) >= 4:
+        word, = struct.unpack("<I", tail[:4])
+        value = (rotate(value ^ word * prime[1] & mask, 23) * prime[2] + prime[3]) & mask
+        tail = tail[4:]
+    for byte in tail:
+        value = rotate(value ^ byte * prime[5] & mask, 11) * prime[1] & mask
+    value = (value ^ value >> 33) * prime[2] & mask
+    value = (value ^ value >> 29) * prime[3] & mask
+    return value ^ value >> 32
+
+
+@corpus
+def records():
+    def header(parts, kind=b"responses", size=4, count=None):
+        count = len(parts) if count is None else count
+        head = b"VTRECS1\n" + struct.pack("<IIQ160s", count, 0, size, kind)
+        body = b"".join(struct.pack("<120sQ", *part) for part in parts)
+        return head + struct.pack("<Q", xxh64(body, xxh64(head))) + body
+
+    def block(file, first, keys, count=None):
+        data = [b"%04d" % i for i in range(len(keys))]
+        entries = b"".join(struct.pack("<3Q", keys[i], 7, xxh64(data[i])) for i in range(len(keys)))
+        count = len(keys) if count is None else count
+        head = struct.pack("<4Q", 0x4b434f4c42545680, first, count, xxh64(entries))
+        seed, = struct.unpack_from("<Q", file, 184)
+        return head + struct.pack("<Q", xxh64(head, seed)) + entries + b"".join(data)
+
+    start = header([(b"a.keras", 1)])
+    one, two = block(start, 0, [3, 4]), block(start, 2, [5, 3, 6])
+    yield "empty", b""
+    yield "header", start
+    yield "whole", start + one + two
+    yield "blocks", one + two
+    yield "torn_header", start[:100]
+    yield "torn_head", start + one + two[:20]
+    yield "torn_records", start + one + two[:-3]
+    yield "zero_tail", start + one + bytes(200)
+    yield "damaged_record", start + one[:-1] + b"x" + two
+    yield "damaged_last", start + one + two[:-1] + b"x"
+    yield "damaged_entry", start + one[:50] + b"x" + one[51:] + two
+    yield "gap", start + two
+    yield "no_records", start + block(start, 0, [])
+    yield "huge_count", start + block(start, 0, [3], 2**63)
+    yield "many", start + block(start, 0, [3], 1000)
+    yield "same_keys", start + block(start, 0, [3] * 9)
+    yield "changed", header([(b"a.keras", 2)]) + one
+    yield "renamed", header([(b"b" * 120, 1)])
+    yield "other_kind", header([(b"a.keras", 1)], b"k" * 160)
+    yield "other_size", header([(b"a.keras", 1)], size=2**63)
+    yield "many_parts", header([], count=2**32 - 1)
+    yield "no_parts", header([])
+    yield "not_records", b"VTRECS2\n" + bytes(400)
+
+
 def main(names):
     for name in names or FORMATS:
         folder = pathlib.Path(__file__).parent / "corpus" / name

@@ -9,6 +9,7 @@ import json
 import os
 import struct
 import sys
+import tarfile
 import zipfile
 
 import h5py
@@ -165,26 +166,32 @@ net = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 2), torch.nn.BatchNorm2d(3))
 with torch.no_grad():
     for parameter in net.parameters():
         parameter.copy_(torch.from_numpy(ramp(*parameter.shape)))
-state = torch_file(net.state_dict())
 base = torch.from_numpy(ramp(4, 6))
-views = torch_file({
+views = {
     "whole": base, "transposed": base.t(), "part": base[1:3, 2:5], "expanded": base[0, 1].expand(3),
-    "permuted": base.reshape(2, 2, 6).permute(2, 0, 1), "empty": torch.zeros(0, 3)})
-dtypes = torch_file(collections.OrderedDict(
+    "permuted": base.reshape(2, 2, 6).permute(2, 0, 1), "empty": torch.zeros(0, 3)}
+dtypes = collections.OrderedDict(
     (str(d)[6:], torch.tensor([0, 1, 1, 100 if d != torch.bool else 1]).to(d)) for d in (
         torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32,
-        torch.int16, torch.int8, torch.uint8, torch.bool)))
-nested_state = torch_file({
+        torch.int16, torch.int8, torch.uint8, torch.bool))
+nested_state = {
     "state_dict": {"fc.weight": torch.nn.Parameter(base), "step": torch.tensor(3)},
     "epoch": 12, "big": -2 ** 40, "lr": 0.1, "arch": "resnet50", "best": True, "none": None,
-    "history": [torch.ones(2), {7: 0.5}]})
-for name, data in (("state", state), ("views", views), ("dtypes", dtypes),
-                   ("nested", nested_state)):
+    "history": [torch.ones(2), {7: 0.5}]}
+for name, value in (("state", net.state_dict()), ("views", views), ("dtypes", dtypes),
+                    ("nested", nested_state)):
+    data = torch_file(value)
     write(f"torch/{name}.pt", data)
     write(f"torch/{name}.pickle", pickle_of(data))
+    write(f"torch/{name}.legacy.pt", torch_file(value, _use_new_zipfile_serialization=False))
 write("torch/protocol4.pt", torch_file({"a": base}, pickle_protocol=4))
+write("torch/protocol4.legacy.pt", torch_file({"a": base}, pickle_protocol=4,
+                                              _use_new_zipfile_serialization=False))
 write("torch/model.pt", torch_file(torch.nn.Linear(1, 1)))
-write("torch/old.pt", torch_file({"a": torch.ones(2)}, _use_new_zipfile_serialization=False))
+tar = io.BytesIO()
+with tarfile.open(fileobj=tar, mode="w") as file:
+    file.addfile(tarfile.TarInfo("storages"))
+write("torch/tar.pt", tar.getvalue()[:1024])
 
 
 # The stream between the HDF5 reader and its parent (src/io/hdf5_child.h)

@@ -73,6 +73,35 @@ static void test_matches_pillow(void **state)
     }
 }
 
+/* The same of Image.resize((width, height), BOX) in Pillow 12.3. */
+static const struct {
+    int from_height, from_width, height, width;
+    uint32_t crc;
+} box_references[] = {
+    {112, 112, 64, 64, 0x4b0c071eu}, {112, 112, 17, 113, 0x781b049fu},
+    {37, 53, 112, 112, 0x40c9a678u}, {37, 53, 64, 64, 0x3d578d66u},
+    {37, 53, 33, 47, 0x0d3d4057u},   {64, 64, 57, 57, 0xa41a33a4u},
+    {64, 64, 44, 44, 0x52235b21u},   {38, 38, 64, 64, 0x67671523u},
+    {300, 7, 17, 113, 0xf43679b1u},  {1, 1, 5, 3, 0x3046e8c7u},
+    {64, 48, 1, 1, 0x7669cb06u},
+};
+
+static void test_box_matches_pillow(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof box_references / sizeof *box_references; i++) {
+        vt_image image = noise(box_references[i].from_height, box_references[i].from_width), out;
+        assert_ok(
+            vt_image_resize_box(&out, &image, box_references[i].height, box_references[i].width));
+        uint32_t crc = (uint32_t)crc32(0, out.pixels, (uInt)(out.height * out.width * 3));
+        if (crc != box_references[i].crc)
+            fail_msg("%d x %d to %d x %d: crc 0x%08x", image.height, image.width, out.height,
+                     out.width, crc);
+        vt_image_free(&image);
+        vt_image_free(&out);
+    }
+}
+
 static void test_constant_stays_constant(void **state)
 {
     (void)state;
@@ -139,9 +168,9 @@ static void test_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_matches_pillow),  cmocka_unit_test(test_constant_stays_constant),
-        cmocka_unit_test(test_halving_by_hand), cmocka_unit_test(test_same_size_copies),
-        cmocka_unit_test(test_refuses),
+        cmocka_unit_test(test_matches_pillow),          cmocka_unit_test(test_box_matches_pillow),
+        cmocka_unit_test(test_constant_stays_constant), cmocka_unit_test(test_halving_by_hand),
+        cmocka_unit_test(test_same_size_copies),        cmocka_unit_test(test_refuses),
     };
     return cmocka_run_group_tests_name("resize", tests, NULL, NULL);
 }

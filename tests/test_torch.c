@@ -34,10 +34,19 @@ static void check_ramp(const vt_tensor *t)
         assert_true(vt_tensor_get(t, i) == (double)i / 4);
 }
 
-static void reads_state_dictionaries(void **state)
+/* Every test of values reads the zip archive and the stream that PyTorch wrote of the same. */
+static void both(const char *zip, const char *stream, void (*check)(const vt_tensor_map *map))
 {
-    (void)state;
-    vt_tensor_map *map = read_corpus("state.pt");
+    const char *const names[] = {zip, stream};
+    for (int i = 0; i < 2; i++) {
+        vt_tensor_map *map = read_corpus(names[i]);
+        check(map);
+        vt_tensor_map_free(map);
+    }
+}
+
+static void check_state(const vt_tensor_map *map)
+{
     assert_int_equal(vt_tensor_map_count(map), 7);
     assert_string_equal(vt_tensor_map_at(map, 0)->name, "0.weight");
     check_ramp(need(map, "0.weight", "(3, 2, 2, 2)"));
@@ -47,16 +56,22 @@ static void reads_state_dictionaries(void **state)
     const vt_tensor *steps = need(map, "1.num_batches_tracked", "()");
     assert_int_equal(steps->dtype, VT_I64);
     assert_true(vt_tensor_get(steps, 0) == 0);
-    vt_tensor_map_free(map);
-    map = read_corpus("protocol4.pt");
-    check_ramp(need(map, "a", "(4, 6)"));
-    vt_tensor_map_free(map);
 }
 
-static void makes_views_contiguous(void **state)
+static void check_protocol4(const vt_tensor_map *map)
+{
+    check_ramp(need(map, "a", "(4, 6)"));
+}
+
+static void reads_state_dictionaries(void **state)
 {
     (void)state;
-    vt_tensor_map *map = read_corpus("views.pt");
+    both("state.pt", "state.legacy.pt", check_state);
+    both("protocol4.pt", "protocol4.legacy.pt", check_protocol4);
+}
+
+static void check_views(const vt_tensor_map *map)
+{
     const vt_tensor *transposed = need(map, "transposed", "(6, 4)"),
                     *part = need(map, "part", "(2, 3)"), *same = need(map, "expanded", "(3,)"),
                     *permuted = need(map, "permuted", "(6, 2, 2)");
@@ -74,15 +89,18 @@ static void makes_views_contiguous(void **state)
         assert_true(vt_tensor_get(permuted, i) == (i % 4 * 6 + i / 4) / 4.0);
     for (int i = 0; i < vt_tensor_map_count(map); i++)
         assert_true(vt_tensor_is_contiguous(vt_tensor_map_at(map, i)));
-    vt_tensor_map_free(map);
 }
 
-static void reads_all_dtypes(void **state)
+static void makes_views_contiguous(void **state)
+{
+    (void)state;
+    both("views.pt", "views.legacy.pt", check_views);
+}
+
+static void check_dtypes(const vt_tensor_map *map)
 {
     static const vt_dtype dtypes[] = {VT_F32, VT_F64, VT_F16, VT_BF16, VT_I64,
                                       VT_I32, VT_I16, VT_I8,  VT_U8,   VT_BOOL};
-    (void)state;
-    vt_tensor_map *map = read_corpus("dtypes.pt");
     assert_int_equal(vt_tensor_map_count(map), 10);
     for (int i = 0; i < 10; i++) {
         const vt_tensor *t = need(map, vt_dtype_name(dtypes[i]), "(4,)");
@@ -90,13 +108,16 @@ static void reads_all_dtypes(void **state)
         assert_true(vt_tensor_get(t, 0) == 0 && vt_tensor_get(t, 2) == 1);
         assert_true(vt_tensor_get(t, 3) == (dtypes[i] == VT_BOOL ? 1 : 100));
     }
-    vt_tensor_map_free(map);
 }
 
-static void flattens_nested_dictionaries(void **state)
+static void reads_all_dtypes(void **state)
 {
     (void)state;
-    vt_tensor_map *map = read_corpus("nested.pt");
+    both("dtypes.pt", "dtypes.legacy.pt", check_dtypes);
+}
+
+static void check_nested(const vt_tensor_map *map)
+{
     check_ramp(need(map, "state_dict.fc.weight", "(4, 6)"));
     assert_true(vt_tensor_get(need(map, "state_dict.step", "()"), 0) == 3);
     need(map, "history.0", "(2,)");
@@ -108,7 +129,12 @@ static void flattens_nested_dictionaries(void **state)
     assert_string_equal(vt_tensor_map_get_text(map, "history.1.7"), "0.5");
     assert_null(vt_tensor_map_get_text(map, "none"));
     assert_int_equal(vt_tensor_map_count(map), 3);
-    vt_tensor_map_free(map);
+}
+
+static void flattens_nested_dictionaries(void **state)
+{
+    (void)state;
+    both("nested.pt", "nested.legacy.pt", check_nested);
 }
 
 static void says_what_it_does_not_read(void **state)
@@ -118,8 +144,9 @@ static void says_what_it_does_not_read(void **state)
     assert_status(VT_EUNSUPPORTED, vt_torch_read(&map, CORPUS "model.pt"));
     assert_message("model.pt: holds a pickled torch.nn.modules.linear.Linear");
     assert_message("torch.save(model.state_dict(), ...)");
-    assert_status(VT_EUNSUPPORTED, vt_torch_read(&map, CORPUS "old.pt"));
-    assert_message("old.pt: saved in the format of PyTorch before 1.6; save it again");
+    assert_status(VT_EUNSUPPORTED, vt_torch_read(&map, CORPUS "tar.pt"));
+    assert_message("tar.pt: a tar");
+    assert_message("save it again");
     assert_status(VT_ENOTFOUND, vt_torch_read(&map, CORPUS "none.pt"));
     assert_status(VT_EFORMAT, vt_torch_read(&map, CORPUS "state.pickle"));
     assert_message("state.pickle: not a PyTorch checkpoint");
@@ -302,15 +329,115 @@ static void heeds_the_byte_order(void **state)
     assert_message("byte order");
 }
 
+/* ---- streams ---- */
+
+#define MAGIC PROTO "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+#define STREAM(state, keys, data) MAGIC PROTO "M\xe9\3." PROTO "}." state PROTO keys "." data
+#define KEY(name) "X\1\0\0\0" name
+#define OLD_KEY(name) "U\1" name
+#define TWO_FLOATS "\2\0\0\0\0\0\0\0\0\0\x80\x3f\0\0\0\x40" /* 1, 2 */
+#define FLOATS(count) TENSOR("FloatStorage", "0", count, "\0", "K" count, "K\1")
+
+static vt_status parse_stream(vt_tensor_map **out, const void *stream, size_t size)
+{
+    char *copy = malloc(size); /* so that sanitizers see reads behind its end */
+    assert_non_null(copy);
+    memcpy(copy, stream, size);
+    vt_status status = vt_torch_parse(out, copy, size, "x.pt");
+    free(copy);
+    return status;
+}
+
+#define refuse_stream(code, message, stream)                                                       \
+    do {                                                                                           \
+        vt_tensor_map *none = NULL;                                                                \
+        assert_status(code, parse_stream(&none, stream, sizeof stream - 1));                       \
+        assert_null(none);                                                                         \
+        assert_message("x.pt: ");                                                                  \
+        assert_message(message);                                                                   \
+    } while (0)
+
+static void refuses_broken_streams(void **state)
+{
+    (void)state;
+    vt_tensor_map *map;
+    const char whole[] = STREAM(DICT(FLOATS("\2")), "]" KEY("0") "a", TWO_FLOATS);
+    assert_ok(parse_stream(&map, whole, sizeof whole - 1));
+    assert_true(vt_tensor_get(need(map, "a", "(2,)"), 1) == 2);
+    vt_tensor_map_free(map);
+    refuse_stream(VT_EFORMAT, "ends too early", MAGIC);
+    refuse_stream(VT_EUNSUPPORTED, "protocol", MAGIC PROTO "M\xe8\3." PROTO "}.");
+    refuse_stream(VT_EFORMAT, "no list of storages", STREAM(DICT(FLOATS("\2")), "}", ""));
+    refuse_stream(VT_EFORMAT, "its storage is missing", STREAM(DICT(FLOATS("\2")), "]", ""));
+    refuse_stream(VT_EFORMAT, "storage 0 is missing",
+                  STREAM(DICT(FLOATS("\2")), "]" KEY("0") "a", "\2\0\0"));
+    refuse_stream(VT_EFORMAT, "2 elements, 7 bytes are left",
+                  STREAM(DICT(FLOATS("\2")), "]" KEY("0") "a",
+                         "\2\0\0\0\0\0\0\0"
+                         "1234567"));
+    refuse_stream(VT_EFORMAT, "18446744073709551615 elements",
+                  STREAM(DICT(FLOATS("\2")), "]" KEY("0") "a", "\xff\xff\xff\xff\xff\xff\xff\xff"));
+    refuse_stream(VT_EFORMAT, "has 8 bytes, too few for 3 elements",
+                  STREAM(DICT(FLOATS("\3")), "]" KEY("0") "a", TWO_FLOATS));
+    refuse_stream(VT_EFORMAT, "list of storages is not that",
+                  STREAM(DICT(FLOATS("\2")), "]" KEY("1") "a", TWO_FLOATS));
+    refuse_stream(VT_EFORMAT, "list of storages is not that",
+                  STREAM(DICT(FLOATS("\2")), "]K\1a", TWO_FLOATS));
+    refuse_stream(VT_EFORMAT, "list of storages is not that",
+                  STREAM(DICT(FLOATS("\2")), "](" KEY("0") KEY("0") "e", TWO_FLOATS TWO_FLOATS));
+    refuse_stream(VT_EFORMAT, "elements of two sizes",
+                  STREAM(PROTO "}(" KEY("a") FLOATS("\2") //
+                         KEY("b") TENSOR("ByteStorage", "0", "\2", "\0", "K\2", "K\1") "u.",
+                         "]" KEY("0") "a", TWO_FLOATS));
+    refuse_stream(VT_EUNSUPPORTED, "no state dictionary", STREAM(PROTO "K\1.", "]", ""));
+    refuse_stream(VT_EUNSUPPORTED, "holds a pickled posix.system",
+                  STREAM(PROTO "cposix\nsystem\n.", "]", ""));
+}
+
+/* As early versions wrote: strings of Python 2, a storage that is a part of another, parameters as
+ * objects with attributes. */
+#define PART(part)                                                                                 \
+    DICT("ctorch._utils\n_rebuild_tensor\n(("                                                      \
+         "U\7storagectorch\nFloatStorage\n" OLD_KEY("0") "U\3cpuK\2" part "tQK\0(K\1t(K\1ttR")
+
+static void reads_what_early_versions_wrote(void **state)
+{
+    (void)state;
+    vt_tensor_map *map;
+    const char part[] = STREAM(PART("(" OLD_KEY("9") "K\1K\1t"), "]" OLD_KEY("0") "a", TWO_FLOATS);
+    const char whole[] = STREAM(PART("N"), "]" OLD_KEY("0") "a", TWO_FLOATS);
+    assert_ok(parse_stream(&map, part, sizeof part - 1));
+    assert_true(vt_tensor_get(need(map, "a", "(1,)"), 0) == 2);
+    vt_tensor_map_free(map);
+    assert_ok(parse_stream(&map, whole, sizeof whole - 1));
+    assert_true(vt_tensor_get(need(map, "a", "(1,)"), 0) == 1);
+    vt_tensor_map_free(map);
+    const char parameter[] =
+        STREAM(DICT("ctorch.nn.parameter\nParameter\n(" FLOATS("\2") "tR(\210\211ccollections\n"
+                                                                     "OrderedDict\n)Rtb"),
+               "]" OLD_KEY("0") "a", TWO_FLOATS);
+    assert_ok(parse_stream(&map, parameter, sizeof parameter - 1));
+    assert_true(vt_tensor_get(need(map, "a", "(2,)"), 1) == 2);
+    vt_tensor_map_free(map);
+    refuse_stream(VT_EFORMAT, "no part of another",
+                  STREAM(PART("(" OLD_KEY("9") "K\1K\2t"), "]" OLD_KEY("0") "a", TWO_FLOATS));
+    refuse_stream(
+        VT_EFORMAT, "no part of another",
+        STREAM(PART("(" OLD_KEY("9") "K\1\x8a\1\xfft"), "]" OLD_KEY("0") "a", TWO_FLOATS));
+    refuse_stream(VT_EFORMAT, "no part of another",
+                  STREAM(PART("K\1"), "]" OLD_KEY("0") "a", TWO_FLOATS));
+}
+
+/* ---- damage ---- */
+
 /* Cut anywhere or with any byte changed, a file is read or refused, and nothing else. */
-static void survives_damage(void **state)
+static void damage_everywhere(const char *path, size_t step)
 {
     void *data;
     size_t size;
-    (void)state;
-    assert_ok(vt_file_read(&data, &size, CORPUS "views.pt"));
+    assert_ok(vt_file_read(&data, &size, path));
     unsigned char *bytes = data;
-    for (size_t length = 0; length < size; length += 7) {
+    for (size_t length = 0; length < size; length += step) {
         vt_tensor_map *map;
         char *cut = malloc(length + 1);
         assert_non_null(cut);
@@ -328,12 +455,18 @@ static void survives_damage(void **state)
     free(data);
 }
 
-static void survives_lack_of_memory(void **state)
+static void survives_damage(void **state)
+{
+    (void)state;
+    damage_everywhere(CORPUS "views.pt", 7);
+    damage_everywhere(CORPUS "views.legacy.pt", 1);
+}
+
+static void lack_memory(const char *path)
 {
     void *data;
     size_t size;
-    (void)state;
-    assert_ok(vt_file_read(&data, &size, CORPUS "nested.pt"));
+    assert_ok(vt_file_read(&data, &size, path));
     int64_t n = 0;
     for (vt_status status = VT_ENOMEM; status != VT_OK; n++) {
         vt_tensor_map *map = NULL;
@@ -349,6 +482,13 @@ static void survives_lack_of_memory(void **state)
     free(data);
 }
 
+static void survives_lack_of_memory(void **state)
+{
+    (void)state;
+    lack_memory(CORPUS "nested.pt");
+    lack_memory(CORPUS "nested.legacy.pt");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +502,8 @@ int main(void)
         cmocka_unit_test(refuses_impossible_tensors),
         cmocka_unit_test(survives_pickle_bombs),
         cmocka_unit_test(heeds_the_byte_order),
+        cmocka_unit_test(refuses_broken_streams),
+        cmocka_unit_test(reads_what_early_versions_wrote),
         cmocka_unit_test(survives_damage),
         cmocka_unit_test(survives_lack_of_memory),
     };

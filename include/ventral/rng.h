@@ -30,6 +30,10 @@ typedef enum vt_rng_stream {
     VT_RNG_IMAGE,
     VT_RNG_NEURON,
     VT_RNG_SPIKES,
+    VT_RNG_CORRUPTION,
+    VT_RNG_ATTACK,
+    VT_RNG_VARIANT,
+    VT_RNG_SELECT,
 } vt_rng_stream;
 
 void vt_rng_init(vt_rng *out, uint64_t seed, uint32_t stream, uint32_t epoch, uint32_t sample);

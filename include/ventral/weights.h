@@ -31,11 +31,18 @@ extern "C" {
 vt_status vt_keras_parse(vt_tensor_map **out, const void *data, size_t size, const char *label);
 vt_status vt_keras_read(vt_tensor_map **out, const char *path);
 
-/* Reads a PyTorch zip checkpoint (torch.save since 1.6): state dictionaries of tensors. Tensors
- * keep their dtype, sizes and names; views become contiguous. Nested dictionaries and lists are
- * flattened with '.'; numbers and strings beside the tensors become texts.
+/* Writes a Keras model as legacy .h5: `map` as vt_keras_read gives it, float tensors LAYER.WEIGHT
+ * in Keras's layouts and order and the text "config", the JSON of a functional or sequential model
+ * without models in it. Keras itself loads the file; the same map gives the same bytes. VT_EINVAL
+ * when the config is missing or a weight belongs to none of its layers. */
+vt_status vt_keras_write(const vt_tensor_map *map, const char *path);
+
+/* Reads a PyTorch checkpoint, the zip archive of torch.save since 1.6 or the stream of versions
+ * before: state dictionaries of tensors. Tensors keep their dtype, sizes and names; views become
+ * contiguous. Nested dictionaries and lists are flattened with '.'; numbers and strings beside the
+ * tensors become texts.
  * Texts: "format" = "torch". VT_EUNSUPPORTED when it holds any other object, such as a whole
- * model: the message names it. */
+ * model: the message names it; and for the tars of the first versions. */
 vt_status vt_torch_parse(vt_tensor_map **out, const void *data, size_t size, const char *label);
 vt_status vt_torch_read(vt_tensor_map **out, const char *path);
 

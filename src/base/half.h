@@ -26,9 +26,9 @@ static inline float vt_float_from_bfloat16(uint16_t half)
 
 static inline uint16_t vt_bfloat16_from_float(float value)
 {
-    uint32_t bits = vt_bits_from_float(value);
-    if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(bits >> 16 | 0x40u); /* quiet NaN */
-    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+    uint32_t bits = vt_bits_from_float(value), quiet_nan = bits >> 16 | 0x40u;
+    uint32_t nearest = (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
+    return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? quiet_nan : nearest);
 }
 
 static inline float vt_float_from_half(uint16_t half)

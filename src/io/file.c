@@ -126,8 +126,8 @@ vt_status vt_file_writer_put(vt_file_writer *w, const void *data, size_t size)
     return VT_OK;
 }
 
-/* Makes a rename survive a power cut. Folders that may be entered but not read are left alone. */
-static vt_status sync_folder(const char *path)
+/* Folders that may be entered but not read are left alone. */
+vt_status vt_file_sync_folder(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *folder = vt_strdup(path);
@@ -161,7 +161,7 @@ vt_status vt_file_writer_commit(vt_file_writer *w)
         status = system_error(w->path, "write");
         unlink(w->temporary);
     } else {
-        status = sync_folder(w->path);
+        status = vt_file_sync_folder(w->path);
     }
     release(w);
     return status;

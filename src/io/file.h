@@ -20,4 +20,7 @@ vt_status vt_file_writer_put(vt_file_writer *w, const void *data, size_t size);
 vt_status vt_file_writer_commit(vt_file_writer *w);
 void vt_file_writer_abort(vt_file_writer *w);
 
+/* Syncs the folder that `path` is in: what was made or renamed there survives a power cut. */
+vt_status vt_file_sync_folder(const char *path);
+
 #endif

@@ -152,7 +152,7 @@ static herr_t keep_innermost(unsigned depth, const H5E_error2_t *error, void *co
 }
 
 /* What the HDF5 library says went wrong, at its most precise. */
-static vt_status library_error(const char *subject, const char *what)
+vt_status vt_hdf5_library_error(const char *subject, const char *what)
 {
     char reason[256] = "unknown error";
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, keep_innermost, reason);
@@ -236,7 +236,7 @@ static vt_status send_elements(sender *s, const char *name, hid_t dataset, hid_t
     if (!elements) return vt_error_context(VT_ENOMEM, "dataset %.200s", name);
     if (bytes > 0 && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, elements) < 0) {
         free(elements);
-        return library_error("dataset ", name);
+        return vt_hdf5_library_error("dataset ", name);
     }
     uint8_t dtype = (uint8_t)shape->dtype, ndim = (uint8_t)shape->ndim;
     send_kind(s, VT_HDF5_TENSOR);
@@ -261,7 +261,7 @@ static vt_status send_dataset(sender *s, const char *name, hid_t dataset)
     int64_t size[VT_MAX_DIMS] = {0};
     hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset), wanted = -1;
     if (type < 0 || space < 0) {
-        status = library_error("dataset ", name);
+        status = vt_hdf5_library_error("dataset ", name);
         goto done;
     }
     wanted = memory_type(type, &shape.dtype);
@@ -272,7 +272,7 @@ static vt_status send_dataset(sender *s, const char *name, hid_t dataset)
         goto done;
     }
     if (H5Sget_simple_extent_dims(space, extent, NULL) < 0) {
-        status = library_error("dataset ", name);
+        status = vt_hdf5_library_error("dataset ", name);
         goto done;
     }
     for (int i = 0; i < ndim; i++)
@@ -309,7 +309,7 @@ static vt_status send_string(sender *s, const char *key, hid_t attribute, hid_t 
     vt_status status;
     if (H5Tis_variable_str(type) > 0) {
         char *text = NULL;
-        if (H5Aread(attribute, type, &text) < 0) return library_error("attribute ", key);
+        if (H5Aread(attribute, type, &text) < 0) return vt_hdf5_library_error("attribute ", key);
         status = text ? send_text(s, key, text, strlen(text)) : VT_OK;
         if (text) H5free_memory(text);
         return status;
@@ -319,7 +319,7 @@ static vt_status send_string(sender *s, const char *key, hid_t attribute, hid_t 
     char *text = vt_alloc(size + 1, 1);
     if (!text) return VT_ENOMEM;
     if (H5Aread(attribute, type, text) < 0) {
-        status = library_error("attribute ", key);
+        status = vt_hdf5_library_error("attribute ", key);
     } else {
         size_t length = strnlen(text, size);
         if (H5Tget_strpad(type) == H5T_STR_SPACEPAD)
@@ -344,13 +344,13 @@ static herr_t visit_attribute(hid_t object, const char *name, const H5A_info_t *
     (void)info;
     hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
     if (attribute < 0) {
-        w->status = library_error("attribute ", name);
+        w->status = vt_hdf5_library_error("attribute ", name);
         return -1;
     }
     hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
     snprintf(key, sizeof key, "%s@%s", w->group, name);
     if (type < 0 || space < 0)
-        w->status = library_error("attribute ", key);
+        w->status = vt_hdf5_library_error("attribute ", key);
     else if (H5Tget_class(type) == H5T_STRING && H5Sget_simple_extent_npoints(space) == 1)
         w->status = send_string(w->s, key, attribute, type);
     if (space >= 0) H5Sclose(space);
@@ -365,14 +365,14 @@ static herr_t visit_object(hid_t root, const char *name, const H5O_info_t *info,
     if (info->type != H5O_TYPE_GROUP && info->type != H5O_TYPE_DATASET) return 0;
     hid_t object = H5Oopen(root, name, H5P_DEFAULT);
     if (object < 0) {
-        w->status = library_error("object ", name);
+        w->status = vt_hdf5_library_error("object ", name);
     } else if (info->type == H5O_TYPE_DATASET) {
         w->status = send_dataset(w->s, name, object);
     } else {
         w->group = strcmp(name, ".") == 0 ? "" : name;
         if (H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, NULL, visit_attribute, w) < 0 &&
             w->status == VT_OK)
-            w->status = library_error("object ", name);
+            w->status = vt_hdf5_library_error("object ", name);
     }
     if (object >= 0) H5Oclose(object);
     return w->status == VT_OK ? 0 : -1;
@@ -441,6 +441,29 @@ static hid_t open_image(image *im)
     return file;
 }
 
+void vt_hdf5_send_bytes(int fd, const char *name, const void *data, size_t size)
+{
+    static sender s;
+    uint8_t dtype = VT_U8, ndim = 1;
+    uint64_t extent = size;
+    s = (sender){.fd = fd};
+    send_kind(&s, VT_HDF5_TENSOR);
+    send_name(&s, name);
+    send_bytes(&s, &dtype, 1);
+    send_bytes(&s, &ndim, 1);
+    send_bytes(&s, &extent, sizeof extent);
+    send_bytes(&s, data, size);
+    send_kind(&s, VT_HDF5_END);
+    flush(&s);
+}
+
+void vt_hdf5_send_error(int fd, vt_status status)
+{
+    static sender s;
+    s = (sender){.fd = fd};
+    send_error(&s, status);
+}
+
 void vt_hdf5_serve(const void *data, size_t size, uint64_t limit, int fd)
 {
     static sender s;
@@ -453,9 +476,9 @@ void vt_hdf5_serve(const void *data, size_t size, uint64_t limit, int fd)
     }
     hid_t file = open_image(&im);
     if (file < 0)
-        w.status = library_error("", "not a readable HDF5 file");
+        w.status = vt_hdf5_library_error("", "not a readable HDF5 file");
     else if (H5Ovisit(file, H5_INDEX_NAME, H5_ITER_INC, visit_object, &w) < 0 && w.status == VT_OK)
-        w.status = library_error("", "not a readable HDF5 file");
+        w.status = vt_hdf5_library_error("", "not a readable HDF5 file");
     if (w.status != VT_OK) {
         send_error(&s, w.status);
         return;

@@ -30,6 +30,12 @@ enum {
 typedef void (*vt_hdf5_server)(const void *data, size_t size, uint64_t limit, int fd);
 void vt_hdf5_serve(const void *data, size_t size, uint64_t limit, int fd);
 
+/* Other answers of a child: one tensor of bytes and the end; the message of the last failure; and
+ * that message made of what the HDF5 library says went wrong, `subject` and `what` before it. */
+void vt_hdf5_send_bytes(int fd, const char *name, const void *data, size_t size);
+void vt_hdf5_send_error(int fd, vt_status status);
+vt_status vt_hdf5_library_error(const char *subject, const char *what);
+
 /* In a fresh child: gives up the parent's signal handlers, files and standard streams, and sets
  * limits: `seconds` of processor time (and eight times that by the clock), `memory` more bytes,
  * no core dump, no open files. Keeps `*fd` open, under a number that it may change. */

@@ -88,7 +88,8 @@ done:
     return status;
 }
 
-vt_status vt_jpeg_encode(void **out, size_t *out_size, const vt_image *image, int quality)
+static vt_status encode(void **out, size_t *out_size, const vt_image *image, int quality,
+                        int subsampling)
 {
     VT_TRY(vt_image_check(image));
     if (quality < 1 || quality > 100)
@@ -99,7 +100,7 @@ vt_status vt_jpeg_encode(void **out, size_t *out_size, const vt_image *image, in
     unsigned long size = 0;
     vt_status status = VT_OK;
     if (tjCompress2(handle, image->pixels, image->width, 0, image->height, TJPF_RGB, &data, &size,
-                    TJSAMP_444, quality, TJFLAG_ACCURATEDCT) != 0) {
+                    subsampling, quality, TJFLAG_ACCURATEDCT) != 0) {
         status = vt_error(VT_EINVAL, "an image of %d x %d pixels could not be stored as JPEG: %s",
                           image->width, image->height, tjGetErrorStr2(handle));
         goto done;
@@ -116,4 +117,14 @@ done:
     tjFree(data);
     tjDestroy(handle);
     return status;
+}
+
+vt_status vt_jpeg_encode(void **out, size_t *out_size, const vt_image *image, int quality)
+{
+    return encode(out, out_size, image, quality, TJSAMP_444);
+}
+
+vt_status vt_jpeg_encode_420(void **out, size_t *out_size, const vt_image *image, int quality)
+{
+    return encode(out, out_size, image, quality, TJSAMP_420);
 }

@@ -20,7 +20,9 @@ static const struct {
 } globals[] = {
     {"collections", "OrderedDict", ORDERED_DICT, 0},
     {"torch._utils", "_rebuild_tensor_v2", REBUILD_TENSOR, 0},
+    {"torch._utils", "_rebuild_tensor", REBUILD_TENSOR, 0},
     {"torch._utils", "_rebuild_parameter", REBUILD_PARAMETER, 0},
+    {"torch.nn.parameter", "Parameter", REBUILD_PARAMETER, 0}, /* before PyTorch 0.4 */
     {"torch", "FloatStorage", STORAGE_CLASS, VT_F32},
     {"torch", "DoubleStorage", STORAGE_CLASS, VT_F64},
     {"torch", "HalfStorage", STORAGE_CLASS, VT_F16},
@@ -41,12 +43,14 @@ typedef struct machine {
     vt_arena *arena;
     const unsigned char *at, *end;
     size_t size;
+    bool cut; /* more follows than a pickle may have */
     value *chunk;
     size_t chunk_left, values;
     value **stack;
     size_t depth, stack_capacity;
     value **memo; /* NULL: not set */
     size_t memo_count, memo_capacity;
+    const value *storages;
 } machine;
 
 static value mark = {.kind = VT_PICKLE_MARK}; /* never changed: extend asks for the kind */
@@ -61,9 +65,14 @@ static vt_status too_large(void)
     return vt_error(VT_EUNSUPPORTED, "its pickle is larger than any state dictionary's");
 }
 
+static vt_status ends_early(const machine *m)
+{
+    return m->cut ? too_large() : corrupt("it ends too early");
+}
+
 static vt_status take(machine *m, size_t count, const unsigned char **out)
 {
-    if ((size_t)(m->end - m->at) < count) return corrupt("it ends too early");
+    if ((size_t)(m->end - m->at) < count) return ends_early(m);
     *out = m->at;
     m->at += count;
     return VT_OK;
@@ -147,7 +156,7 @@ static vt_status push_text(machine *m, vt_pickle_kind kind, int length_bytes)
     const unsigned char *p = NULL;
     value *v = NULL;
     VT_TRY(take_number(m, length_bytes, &length));
-    if (length > m->size) return corrupt("it ends too early");
+    if (length > m->size) return ends_early(m);
     VT_TRY(take(m, (size_t)length, &p));
     VT_TRY(new_value(m, &v, kind));
     v->text.bytes = (const char *)p;
@@ -161,7 +170,7 @@ static vt_status push_long(machine *m, int length_bytes)
     uint64_t length, bits = 0;
     const unsigned char *p = NULL;
     VT_TRY(take_number(m, length_bytes, &length));
-    if (length > m->size) return corrupt("it ends too early");
+    if (length > m->size) return ends_early(m);
     VT_TRY(take(m, (size_t)length, &p));
     unsigned char sign = length > 0 && p[length - 1] & 0x80 ? 0xff : 0;
     for (uint64_t i = 0; i < 8; i++)
@@ -300,7 +309,7 @@ static vt_status push_global(machine *m, const char *module, size_t module_lengt
 static vt_status take_line(machine *m, const char **line, size_t *length)
 {
     const unsigned char *newline = memchr(m->at, '\n', (size_t)(m->end - m->at));
-    if (!newline) return corrupt("it ends too early");
+    if (!newline) return ends_early(m);
     *line = (const char *)m->at;
     *length = (size_t)(newline - m->at);
     m->at = newline + 1;
@@ -327,12 +336,28 @@ static vt_status run_stack_global(machine *m)
                        name->text.length);
 }
 
-/* ('storage', class, key, location, count of elements) */
+/* (its key, offset, count): what older versions say of a storage that is a part of another. */
+static vt_status take_part(value *storage, const value *view)
+{
+    if (view->kind == VT_PICKLE_NONE) return VT_OK;
+    value **part = view->list.items;
+    if (view->kind != VT_PICKLE_TUPLE || view->list.count != 3 || part[1]->kind != VT_PICKLE_INT ||
+        part[2]->kind != VT_PICKLE_INT || part[1]->integer < 0 || part[2]->integer < 0 ||
+        part[1]->integer > storage->storage.count ||
+        part[2]->integer > storage->storage.count - part[1]->integer)
+        return corrupt("a storage is no part of another");
+    storage->storage.offset = part[1]->integer;
+    storage->storage.count = part[2]->integer;
+    return VT_OK;
+}
+
+/* ('storage', class, key, location, count of elements[, part]) */
 static vt_status run_persistent_id(machine *m)
 {
     value *id = NULL, *storage = NULL;
     VT_TRY(pop(m, &id));
-    if (id->kind != VT_PICKLE_TUPLE || id->list.count != 5) return corrupt("a storage is unknown");
+    if (id->kind != VT_PICKLE_TUPLE || id->list.count < 5 || id->list.count > 6)
+        return corrupt("a storage is unknown");
     value **part = id->list.items;
     if (part[0]->kind != VT_PICKLE_TEXT || part[0]->text.length != 7 ||
         memcmp(part[0]->text.bytes, "storage", 7) != 0 || part[1]->kind != VT_PICKLE_GLOBAL ||
@@ -343,6 +368,9 @@ static vt_status run_persistent_id(machine *m)
     storage->storage.key = part[2];
     storage->storage.dtype = globals[part[1]->integer].dtype;
     storage->storage.count = part[4]->integer;
+    if (id->list.count == 6) VT_TRY(take_part(storage, part[5]));
+    storage->storage.next = m->storages;
+    m->storages = storage;
     return push(m, storage);
 }
 
@@ -367,7 +395,8 @@ static vt_status dimension(const value *list, size_t index, int64_t *out)
     return VT_OK;
 }
 
-/* _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks[, metadata]) */
+/* _rebuild_tensor(storage, offset, size, stride), _rebuild_tensor_v2(the same, requires_grad,
+ * backward_hooks[, metadata]) */
 static vt_status rebuild_tensor(machine *m, const value *arguments)
 {
     value **a = arguments->list.items;
@@ -414,12 +443,14 @@ static vt_status run_reduce(machine *m)
     }
 }
 
-/* Sets attributes of an object. Of a dictionary those are its `_metadata`: left out. */
+/* Sets attributes of an object: of a dictionary its `_metadata`, of a parameter whether it is
+ * trained. Left out. */
 static vt_status run_build(machine *m)
 {
     value *state = NULL;
     VT_TRY(pop(m, &state));
-    if (m->depth == 0 || m->stack[m->depth - 1]->kind != VT_PICKLE_DICT)
+    vt_pickle_kind kind = m->depth > 0 ? m->stack[m->depth - 1]->kind : VT_PICKLE_NONE;
+    if (kind != VT_PICKLE_DICT && kind != VT_PICKLE_TENSOR)
         return corrupt("it sets attributes of what has none");
     return VT_OK;
 }
@@ -442,6 +473,8 @@ static vt_status run_opcode(machine *m, unsigned char opcode)
     case 'G': return push_float(m);
     case 0x8c: return push_text(m, VT_PICKLE_TEXT, 1);
     case 'X': return push_text(m, VT_PICKLE_TEXT, 4);
+    case 'U': return push_text(m, VT_PICKLE_TEXT, 1); /* what Python 2 calls a string */
+    case 'T': return push_text(m, VT_PICKLE_TEXT, 4);
     case 0x8d: return push_text(m, VT_PICKLE_TEXT, 8);
     case 'C': return push_text(m, VT_PICKLE_BYTES, 1);
     case 'B': return push_text(m, VT_PICKLE_BYTES, 4);
@@ -498,16 +531,16 @@ static vt_status run(machine *m, value **out)
     return pop(m, out);
 }
 
-vt_status vt_pickle_parse(const vt_pickle_value **out, vt_arena *arena, const void *data,
-                          size_t size)
+vt_status vt_pickle_parse(vt_pickle *out, vt_arena *arena, const void *data, size_t size)
 {
-    machine m = {
-        .arena = arena, .at = data, .end = (const unsigned char *)data + size, .size = size};
-    if (size > VT_PICKLE_MAX_BYTES) return too_large();
+    bool cut = size > VT_PICKLE_MAX_BYTES;
+    if (cut) size = VT_PICKLE_MAX_BYTES;
+    const unsigned char *bytes = data;
+    machine m = {.arena = arena, .at = bytes, .end = bytes + size, .size = size, .cut = cut};
     value *top = NULL;
     vt_status status = run(&m, &top);
     free(m.stack);
     free(m.memo);
-    if (status == VT_OK) *out = top;
+    if (status == VT_OK) *out = (vt_pickle){top, m.storages, (size_t)(m.at - bytes)};
     return status;
 }

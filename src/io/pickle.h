@@ -50,16 +50,23 @@ struct vt_pickle_value {
         struct {
             const vt_pickle_value *key; /* a TEXT */
             vt_dtype dtype;
-            int64_t count;
+            int64_t offset, count;       /* elements: a part of what is stored under the key */
+            const vt_pickle_value *next; /* of the same pickle's storages */
         } storage;
         const vt_pickle_tensor *tensor;
     };
 };
 
-/* Runs the pickle (protocols 2 to 5, at most VT_PICKLE_MAX_BYTES). Values live in `arena` and in
- * `data`; shared and even cyclic values are possible. VT_EUNSUPPORTED, naming it, for any global
- * but OrderedDict, the functions that rebuild tensors and parameters, and the storage classes. */
-vt_status vt_pickle_parse(const vt_pickle_value **out, vt_arena *arena, const void *data,
-                          size_t size);
+typedef struct vt_pickle {
+    const vt_pickle_value *top;
+    const vt_pickle_value *storages; /* all that were met, the last one first; NULL: none */
+    size_t used;                     /* bytes; more may follow */
+} vt_pickle;
+
+/* Runs the pickle that `data` begins with (protocols 2 to 5, at most VT_PICKLE_MAX_BYTES). Values
+ * live in `arena` and in `data`; shared and even cyclic values are possible. VT_EUNSUPPORTED,
+ * naming it, for any global but OrderedDict, the functions that rebuild tensors and parameters, and
+ * the storage classes. */
+vt_status vt_pickle_parse(vt_pickle *out, vt_arena *arena, const void *data, size_t size);
 
 #endif

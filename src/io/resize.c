@@ -1,12 +1,12 @@
-/* Separable resampling with a triangle filter, for images of 8 bits.
+/* Separable resampling with a triangle or box filter, for images of 8 bits.
  *
  * An output pixel at x is a weighted mean of the input around c = (x + 1/2) s, with s = input size
- * / output size and weights t((i + 1/2 - c) / max(s, 1)), t(u) = max(0, 1 - |u|): linear
- * interpolation when enlarging, an antialiasing filter when reducing. Weights are normalized in
- * double and rounded to 22 bits, rows are resampled before columns and rounded to 8 bits between,
- * as Pillow does (Image.resize with BILINEAR, without a box): results equal Pillow's bit for bit up
- * to its version 12; version 13 takes columns before rows for some sizes and rounds differently by
- * one grey level there. */
+ * / output size and weights t((i + 1/2 - c) / max(s, 1)): for the triangle t(u) = max(0, 1 - |u|),
+ * linear interpolation when enlarging, an antialiasing filter when reducing; for the box t(u) = 1
+ * in (-1/2, 1/2]. Weights are normalized in double and rounded to 22 bits, rows are resampled
+ * before columns and rounded to 8 bits between, as Pillow does (Image.resize with BILINEAR or BOX,
+ * without a box): results equal Pillow's bit for bit up to its version 12; version 13 takes columns
+ * before rows for some sizes and rounds differently by one grey level there. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +15,24 @@
 #include "io/image.h"
 
 enum { WEIGHT_BITS = 32 - 8 - 2 };
+
+/* t(u), and the half width outside which it is 0. */
+typedef struct shape {
+    double (*weight)(double u);
+    double half_width;
+} shape;
+
+static double triangle_weight(double u)
+{
+    return fabs(u) < 1 ? 1 - fabs(u) : 0;
+}
+
+static double box_weight(double u)
+{
+    return u > -0.5 && u <= 0.5 ? 1 : 0;
+}
+
+static const shape triangle = {triangle_weight, 1}, box = {box_weight, 0.5};
 
 /* Output i is the sum over k < count[i] of weight[i * stride + k] times input first[i] + k. */
 struct filter {
@@ -30,10 +48,10 @@ static void filter_free(struct filter *filter)
     free(filter->weight);
 }
 
-static vt_status filter_new(struct filter *out, int input, int output)
+static vt_status filter_new(struct filter *out, int input, int output, const shape *shape)
 {
     double scale = (double)input / output;
-    double support = scale > 1 ? scale : 1; /* half the width of the triangle */
+    double wider = scale > 1 ? scale : 1, support = wider * shape->half_width;
     struct filter filter = {.stride = (size_t)ceil(support) * 2 + 1};
     double *exact = vt_alloc(filter.stride, sizeof *exact);
     filter.first = vt_alloc((size_t)output, sizeof *filter.first);
@@ -45,13 +63,12 @@ static vt_status filter_new(struct filter *out, int input, int output)
         return VT_ENOMEM;
     }
     for (int i = 0; i < output; i++) {
-        double center = (i + 0.5) * scale, inverse = 1.0 / support, sum = 0;
+        double center = (i + 0.5) * scale, inverse = 1.0 / wider, sum = 0;
         int first = (int)(center - support + 0.5), end = (int)(center + support + 0.5);
         if (first < 0) first = 0;
         if (end > input) end = input;
         for (int k = 0; k < end - first; k++) {
-            double distance = fabs((k + first - center + 0.5) * inverse);
-            exact[k] = distance < 1 ? 1 - distance : 0;
+            exact[k] = shape->weight((k + first - center + 0.5) * inverse);
             sum += exact[k];
         }
         for (int k = 0; k < end - first; k++) /* the sum is never 0: the centre lies inside */
@@ -110,12 +127,12 @@ static void resample_columns(vt_image *out, const vt_image *in, const struct fil
     }
 }
 
-static vt_status resize_rows(vt_image *out, const vt_image *image, int width)
+static vt_status resize_rows(vt_image *out, const vt_image *image, int width, const shape *shape)
 {
     struct filter filter;
     vt_image resized;
     VT_TRY(vt_image_new(&resized, image->height, width, "resized image"));
-    vt_status status = filter_new(&filter, image->width, width);
+    vt_status status = filter_new(&filter, image->width, width, shape);
     if (status != VT_OK) {
         vt_image_free(&resized);
         return status;
@@ -126,7 +143,8 @@ static vt_status resize_rows(vt_image *out, const vt_image *image, int width)
     return VT_OK;
 }
 
-static vt_status resize_columns(vt_image *out, const vt_image *image, int height)
+static vt_status resize_columns(vt_image *out, const vt_image *image, int height,
+                                const shape *shape)
 {
     struct filter filter = {0};
     vt_image resized;
@@ -134,7 +152,7 @@ static vt_status resize_columns(vt_image *out, const vt_image *image, int height
     VT_TRY(vt_image_new(&resized, height, image->width, "resized image"));
     int32_t *sums = vt_alloc((size_t)image->width * 3, sizeof *sums);
     if (!sums) status = VT_ENOMEM;
-    if (status == VT_OK) status = filter_new(&filter, image->height, height);
+    if (status == VT_OK) status = filter_new(&filter, image->height, height, shape);
     if (status == VT_OK) {
         resample_columns(&resized, image, &filter, sums);
         *out = resized;
@@ -146,7 +164,8 @@ static vt_status resize_columns(vt_image *out, const vt_image *image, int height
     return status;
 }
 
-vt_status vt_image_resize(vt_image *out, const vt_image *image, int height, int width)
+static vt_status resize(vt_image *out, const vt_image *image, int height, int width,
+                        const shape *shape)
 {
     VT_TRY(vt_image_check(image));
     if (height < 1 || width < 1 || height > VT_IMAGE_MAX_PIXELS / width)
@@ -158,11 +177,21 @@ vt_status vt_image_resize(vt_image *out, const vt_image *image, int height, int 
         *out = copy;
         return VT_OK;
     }
-    if (width == image->width) return resize_columns(out, image, height);
-    if (height == image->height) return resize_rows(out, image, width);
+    if (width == image->width) return resize_columns(out, image, height, shape);
+    if (height == image->height) return resize_rows(out, image, width, shape);
     vt_image rows;
-    VT_TRY(resize_rows(&rows, image, width));
-    vt_status status = resize_columns(out, &rows, height);
+    VT_TRY(resize_rows(&rows, image, width, shape));
+    vt_status status = resize_columns(out, &rows, height, shape);
     vt_image_free(&rows);
     return status;
+}
+
+vt_status vt_image_resize(vt_image *out, const vt_image *image, int height, int width)
+{
+    return resize(out, image, height, width, &triangle);
+}
+
+vt_status vt_image_resize_box(vt_image *out, const vt_image *image, int height, int width)
+{
+    return resize(out, image, height, width, &box);
 }

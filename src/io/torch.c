@@ -1,19 +1,14 @@
-/* PyTorch checkpoints: a zip archive NAME/ with data.pkl (a pickle of the state dictionary whose
- * tensors refer to storages), data/KEY (each storage's bytes) and byteorder. Format:
- * torch/serialization.py, caffe2/serialize/inline_container.h. */
+/* PyTorch checkpoints since version 1.6: a zip archive NAME/ with data.pkl (a pickle of the state
+ * dictionary whose tensors refer to storages), data/KEY (each storage's bytes) and byteorder.
+ * Format: torch/serialization.py, caffe2/serialize/inline_container.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
-#include "io/pickle.h"
+#include "io/torch.h"
 #include "io/zip.h"
 #include "ventral/weights.h"
-
-#define MAX_DEPTH 32       /* of dictionaries in dictionaries */
-#define MAX_VISITS 1000000 /* shared values count as often as they are met */
-#define MAX_ENTRIES 16384  /* tensors, and texts */
-#define MAX_TEXTS (64u << 20)
 
 typedef struct storage {
     const vt_pickle_value *key;
@@ -23,15 +18,11 @@ typedef struct storage {
 
 typedef struct reader {
     vt_zip *zip;
-    char prefix[512]; /* of the archive's names: "archive/" */
-    bool swap;        /* the file has the other byte order */
-    vt_tensor_map *map;
+    char prefix[512];  /* of the archive's names: "archive/" */
+    bool swap;         /* the file has the other byte order */
     storage *storages; /* those read so far */
     size_t storage_count, storage_capacity;
-    /* bytes still allowed: views may share storages, and archives compress, but not endlessly */
-    uint64_t left, storages_left;
-    size_t texts;
-    int visits, tensor_count, text_count;
+    uint64_t storages_left; /* bytes still allowed */
 } reader;
 
 /* The archive's folder: the one with data.pkl. */
@@ -68,13 +59,17 @@ static vt_status read_byte_order(reader *r)
     return VT_OK;
 }
 
-static vt_status read_storage(reader *r, const vt_pickle_value *key, const storage **out)
+static vt_status find_storage(void *context, const vt_pickle_value *wanted, const void **data,
+                              size_t *size)
 {
+    reader *r = context;
+    const vt_pickle_value *key = wanted->storage.key;
     for (size_t i = 0; i < r->storage_count; i++) {
         const vt_pickle_value *known = r->storages[i].key;
         if (known->text.length == key->text.length &&
             memcmp(known->text.bytes, key->text.bytes, key->text.length) == 0) {
-            *out = &r->storages[i];
+            *data = r->storages[i].data;
+            *size = r->storages[i].size;
             return VT_OK;
         }
     }
@@ -95,195 +90,63 @@ static vt_status read_storage(reader *r, const vt_pickle_value *key, const stora
     r->storages_left -= s->size;
     s->key = key;
     r->storage_count++;
-    *out = s;
+    *data = s->data;
+    *size = s->size;
     return VT_OK;
 }
 
-static void swap_bytes(const vt_tensor *t)
-{
-    size_t width = vt_dtype_size(t->dtype), bytes = vt_tensor_bytes(t);
-    char *p = t->data;
-    for (size_t at = 0; at < bytes; at += width)
-        for (size_t i = 0; i < width / 2; i++) {
-            char low = p[at + i];
-            p[at + i] = p[at + width - 1 - i];
-            p[at + width - 1 - i] = low;
-        }
-}
-
-static vt_status add_tensor(reader *r, const char *name, const vt_pickle_tensor *t)
-{
-    vt_dtype dtype = t->storage->storage.dtype;
-    int64_t width = (int64_t)vt_dtype_size(dtype);
-    const storage *s = NULL;
-    vt_tensor view;
-    if (++r->tensor_count > MAX_ENTRIES)
-        return vt_error(VT_EUNSUPPORTED, "holds more than %d tensors", MAX_ENTRIES);
-    VT_TRY(vt_tensor_init(&view, dtype, t->ndim, t->size, NULL));
-    size_t bytes = vt_tensor_bytes(&view);
-    if (bytes > r->left)
-        return vt_error(VT_EUNSUPPORTED, "its tensors are far larger than the file");
-    r->left -= bytes;
-    if (bytes == 0) return vt_tensor_map_add(r->map, name, dtype, t->ndim, t->size, NULL);
-    VT_TRY(read_storage(r, t->storage->storage.key, &s));
-    if ((uint64_t)t->storage->storage.count > s->size / (size_t)width)
-        return vt_error(VT_EFORMAT, "its storage has %zu bytes, too few for %lld elements of %s",
-                        s->size, (long long)t->storage->storage.count, vt_dtype_name(dtype));
-    view.data = (char *)s->data + t->offset * width;
-    for (int i = 0; i < t->ndim; i++) /* the stride of a single element may be anything */
-        view.stride[i] = t->size[i] > 1 ? t->stride[i] * width : 0;
-    VT_TRY(vt_tensor_map_add_copy(r->map, name, &view));
-    if (r->swap) swap_bytes(vt_tensor_map_find(r->map, name));
-    return VT_OK;
-}
-
-static vt_status add_text(reader *r, const char *name, const vt_pickle_value *v)
-{
-    char number[40];
-    if (++r->text_count > MAX_ENTRIES)
-        return vt_error(VT_EUNSUPPORTED, "holds more than %d texts and numbers", MAX_ENTRIES);
-    switch (v->kind) {
-    case VT_PICKLE_INT: snprintf(number, sizeof number, "%lld", (long long)v->integer); break;
-    case VT_PICKLE_FLOAT: snprintf(number, sizeof number, "%.17g", v->real); break;
-    case VT_PICKLE_BOOL:
-        snprintf(number, sizeof number, "%s", v->integer ? "true" : "false");
-        break;
-    default: {
-        r->texts += v->text.length;
-        if (r->texts > MAX_TEXTS) return vt_error(VT_EUNSUPPORTED, "holds too long texts");
-        char *text = vt_alloc(v->text.length + 1, 1);
-        if (!text) return VT_ENOMEM;
-        if (v->text.length) memcpy(text, v->text.bytes, v->text.length);
-        vt_status status = vt_tensor_map_set_text(r->map, name, text);
-        free(text);
-        return status;
-    }
-    }
-    return vt_tensor_map_set_text(r->map, name, number);
-}
-
-/* Appends ".key" (or "key" to an empty name) in place. */
-static vt_status extend_name(char name[VT_NAME_SIZE], const char *key, size_t length)
-{
-    size_t used = strlen(name), dot = used > 0;
-    if (used + dot + length >= VT_NAME_SIZE)
-        return vt_error(VT_EUNSUPPORTED, "under %s: a name is longer than %d bytes", name,
-                        VT_NAME_SIZE - 1);
-    if (memchr(key, '\0', length)) return vt_error(VT_EFORMAT, "a name has a NUL byte");
-    if (dot) name[used++] = '.';
-    memcpy(name + used, key, length);
-    name[used + length] = '\0';
-    return VT_OK;
-}
-
-static vt_status flatten(reader *r, char name[VT_NAME_SIZE], const vt_pickle_value *v, int depth);
-
-static vt_status flatten_items(reader *r, char name[VT_NAME_SIZE], const vt_pickle_value *v,
-                               int depth)
-{
-    bool dictionary = v->kind == VT_PICKLE_DICT;
-    size_t used = strlen(name), step = dictionary ? 2 : 1;
-    for (size_t i = 0; i < v->list.count; i += step) {
-        const vt_pickle_value *key = dictionary ? v->list.items[i] : NULL;
-        char index[32];
-        if (key && key->kind == VT_PICKLE_TEXT) {
-            VT_TRY(extend_name(name, key->text.bytes, key->text.length));
-        } else if (!key || key->kind == VT_PICKLE_INT) {
-            long long number = key ? (long long)key->integer : (long long)i;
-            int length = snprintf(index, sizeof index, "%lld", number);
-            VT_TRY(extend_name(name, index, (size_t)length));
-        } else {
-            return vt_error(VT_EUNSUPPORTED, "a key of the state dictionary is no text");
-        }
-        VT_TRY(flatten(r, name, v->list.items[i + step - 1], depth + 1));
-        name[used] = '\0';
-    }
-    return VT_OK;
-}
-
-static vt_status flatten(reader *r, char name[VT_NAME_SIZE], const vt_pickle_value *v, int depth)
-{
-    if (depth > MAX_DEPTH || ++r->visits > MAX_VISITS)
-        return vt_error(VT_EFORMAT, "its dictionaries are nested without end");
-    switch (v->kind) {
-    case VT_PICKLE_TENSOR: {
-        vt_status status = add_tensor(r, name, v->tensor);
-        /* a repeated name or an impossible size is the file's fault, not the caller's */
-        if (status == VT_EINVAL || status == VT_ESHAPE) status = VT_EFORMAT;
-        return status == VT_OK ? VT_OK : vt_error_context(status, "tensor %s", name);
-    }
-    case VT_PICKLE_TUPLE:
-    case VT_PICKLE_LIST:
-    case VT_PICKLE_DICT: return flatten_items(r, name, v, depth);
-    case VT_PICKLE_BOOL:
-    case VT_PICKLE_INT:
-    case VT_PICKLE_FLOAT:
-    case VT_PICKLE_TEXT: return add_text(r, name, v);
-    default: return VT_OK; /* None, bytes: nothing that describes a model */
-    }
-}
-
-static vt_status read_checkpoint(reader *r)
+static vt_status read_archive(reader *r, vt_tensor_map *map, uint64_t limit)
 {
     int64_t entry = -1;
-    void *pickle = NULL;
+    void *bytes = NULL;
     size_t size;
     vt_arena *arena = NULL;
-    const vt_pickle_value *top;
-    char name[VT_NAME_SIZE] = "";
+    vt_pickle pickle;
     VT_TRY(find_archive(r, &entry));
     VT_TRY(read_byte_order(r));
-    VT_TRY(vt_zip_read_limited(r->zip, entry, VT_PICKLE_MAX_BYTES, &pickle, &size));
-    vt_status status;
-    VT_TRY_GOTO(vt_arena_new(&arena), done);
-    VT_TRY_GOTO(vt_pickle_parse(&top, arena, pickle, size), done);
-    if (top->kind != VT_PICKLE_DICT) {
-        status = vt_error(VT_EUNSUPPORTED, "holds no state dictionary; save one: "
-                                           "torch.save(model.state_dict(), ...)");
-        goto done;
-    }
-    VT_TRY_GOTO(flatten(r, name, top, 0), done);
-    status = vt_tensor_map_set_text(r->map, "format", "torch");
-done:
+    VT_TRY(vt_zip_read_limited(r->zip, entry, VT_PICKLE_MAX_BYTES, &bytes, &size));
+    vt_status status = vt_arena_new(&arena);
+    if (status == VT_OK) status = vt_pickle_parse(&pickle, arena, bytes, size);
+    if (status == VT_OK)
+        status = vt_torch_flatten(map, pickle.top, &(vt_torch_storages){find_storage, r, r->swap},
+                                  limit);
     for (size_t i = 0; i < r->storage_count; i++)
         free(r->storages[i].data);
     free(r->storages);
     vt_arena_free(arena);
-    free(pickle);
+    free(bytes);
     return status;
 }
 
-/* Files that torch.save wrote before version 1.6: a pickled magic number first, or a tar. */
-static bool is_old(const unsigned char *data, size_t size)
+static vt_status parse_archive(vt_tensor_map *map, const void *data, size_t size)
 {
-    static const unsigned char magic[15] = {0x80, 2,    0x8a, 10,   0x6c, 0xfc, 0x9c, 0x46,
-                                            0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
-    return (size >= sizeof magic && memcmp(data, magic, sizeof magic) == 0) ||
-           (size >= 262 && memcmp(data + 257, "ustar", 5) == 0);
+    reader r = {.storages_left = vt_torch_limit(size)};
+    VT_TRY(vt_zip_open_memory(&r.zip, data, size, "its zip archive"));
+    vt_status status = read_archive(&r, map, vt_torch_limit(size));
+    vt_zip_close(r.zip);
+    return status;
 }
 
 vt_status vt_torch_parse(vt_tensor_map **out, const void *data, size_t size, const char *label)
 {
-    if (is_old(data, size))
+    bool stream = vt_torch_is_stream(data, size);
+    if (vt_torch_is_tar(data, size))
         return vt_error(VT_EUNSUPPORTED,
-                        "%s: saved in the format of PyTorch before 1.6; save it again with a newer "
-                        "one: torch.save(torch.load(FILE), FILE)",
+                        "%s: a tar, as the first versions of PyTorch saved; save it again with a "
+                        "newer one: torch.save(torch.load(FILE, weights_only=False), FILE)",
                         label);
-    if (size < 4 || memcmp(data, "PK\3\4", 4) != 0)
-        return vt_error(VT_EFORMAT, "%s: not a PyTorch checkpoint (no zip archive)", label);
-    reader *r = vt_alloc(1, sizeof *r);
-    if (!r) return VT_ENOMEM;
-    r->left = r->storages_left = ((uint64_t)64 << 20) + 16 * (uint64_t)size;
-    vt_status status = vt_zip_open_memory(&r->zip, data, size, "its zip archive");
-    if (status == VT_OK) status = vt_tensor_map_new(&r->map);
-    if (status == VT_OK) status = read_checkpoint(r);
-    vt_zip_close(r->zip);
-    if (status == VT_OK)
-        *out = r->map;
-    else
-        vt_tensor_map_free(r->map);
-    free(r);
-    return status == VT_OK ? VT_OK : vt_error_context(status, "%s", label);
+    if (!stream && (size < 4 || memcmp(data, "PK\3\4", 4) != 0))
+        return vt_error(VT_EFORMAT, "%s: not a PyTorch checkpoint (neither zip nor stream)", label);
+    vt_tensor_map *map;
+    VT_TRY(vt_tensor_map_new(&map));
+    vt_status status = stream ? vt_torch_parse_stream(map, data, size) //
+                              : parse_archive(map, data, size);
+    if (status != VT_OK) {
+        vt_tensor_map_free(map);
+        return vt_error_context(status, "%s", label);
+    }
+    *out = map;
+    return VT_OK;
 }
 
 vt_status vt_torch_read(vt_tensor_map **out, const char *path)
