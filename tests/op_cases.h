@@ -4,12 +4,14 @@
  *
  * n batch, h height, w width, c channels (no h, w: c features), k kernel, s stride, d dilation (one
  * number or rows x columns), o filters or units, g groups, p padding (all sides, or top,bottom,
- * left,right), r dropout rate in percent. Words: same, nobias, training, unbiased, count, channels,
- * nan (some targets are missing). */
+ * left,right), r dropout rate or weight of a blend in percent; center_surround: o channels
+ * filtered, k radius. Words: same, nobias, training, unbiased, count, channels, nan (some targets
+ * are missing), released (formulation of a V1 layer; else described). */
 #ifndef OP_CASES_H
 #define OP_CASES_H
 
 #include "ops/op.h"
+#include "ventral/v1_layers.h"
 
 static const char *const op_cases[] = {
     "conv2d n2h7w5c8k3x3s2o6g2 same",
@@ -38,6 +40,7 @@ static const char *const op_cases[] = {
     "conv2d n3h14w13c32k3o24 same",
     "conv2d n3h20w19c48k7o48g48 same",
     "conv2d n2h28w27c16k1o20s2",
+    "conv2d n32h4w4c64k2s3o64p1 nobias",
     "linear n3c7o5",
     "linear n1c1o1",
     "linear n1c1030o3 nobias",
@@ -56,6 +59,9 @@ static const char *const op_cases[] = {
     "add n2h3w5c7",
     "add n4c3",
     "add n3h20w30c37",
+    "blend n2h3w5c7r25",
+    "blend n4c3r100",
+    "blend n3h20w30c37r33",
     "max_pool n2h6w8c3k2",
     "max_pool n2h7w9c5k3s2p1",
     "max_pool n2h7w6c2k3s2 same",
@@ -76,6 +82,16 @@ static const char *const op_cases[] = {
     "dropout n3c7r50",
     "dropout n2c9r0 training",
     "dropout n4h20w21c33r25 training",
+    "local_receptive_field n3h5w4c3k3o5",
+    "local_receptive_field n1h1w1c1k1o1",
+    "local_receptive_field n2h2w3c2k7o3",
+    "local_receptive_field n2h1w6c4k5o2",
+    "local_receptive_field n5h8w7c16k3o18",
+    "local_receptive_field n70h4w5c3k3o4",
+    "cortical_magnification n2h32w32c3",
+    "cortical_magnification n2h32w32c3 released",
+    "cortical_magnification n1h32w32c75",
+    "cortical_magnification n3h32w32c9 released",
     "mean_squared_error n3c5",
     "mean_squared_error n3h4w2c5 nan",
     "mean_squared_error n30c1700 nan",
@@ -85,6 +101,32 @@ static const char *const op_cases[] = {
     "cross_entropy n4c10",
     "cross_entropy n1c1",
     "cross_entropy n40c1000",
+    "center_surround n2h7w6c5o3k2",
+    "center_surround n2h7w6c5o3k2 released",
+    "center_surround n1h1w2c1o1k1",
+    "center_surround n1h1w2c1o1k1 released",
+    "center_surround n3h9w10c16o16k3",
+    "center_surround n3h9w10c16o16k3 released",
+    "center_surround n2h11w9c7o6k4",
+    "center_surround n1h12w9c3o2k5",
+    "center_surround n2h16w16c40o16k2",
+    "center_surround n2h16w16c40o16k2 released",
+    "divisive_normalization n2h6w5c3k3",
+    "divisive_normalization n2h6w5c3k3 released",
+    "divisive_normalization n1h1w1c2k5",
+    "divisive_normalization n1h1w1c2k5 released",
+    "divisive_normalization n2h5w7c1k1",
+    "divisive_normalization n2h5w7c1k1 released",
+    "divisive_normalization n3h12w13c24k3",
+    "divisive_normalization n3h12w13c24k3 released",
+    "tuned_normalization n2h3w4c6",
+    "tuned_normalization n2h3w4c6 released",
+    "tuned_normalization n1h2w2c1",
+    "tuned_normalization n1h2w2c1 released",
+    "tuned_normalization n3h9w8c33",
+    "tuned_normalization n3h9w8c33 released",
+    "tuned_normalization n2h8w8c64",
+    "tuned_normalization n2h8w8c64 released",
 };
 enum { OP_CASE_COUNT = sizeof op_cases / sizeof *op_cases };
 
@@ -101,6 +143,12 @@ static const char *const op_speed_cases[] = {
     "batch_norm n8h56w56c64",
     "max_pool n8h112w112c64k3s2p1",
     "average_pool n8h56w56c64k2",
+    "local_receptive_field n128h16w16c64k3o64",
+    "cortical_magnification n8h32w32c64",
+    "cortical_magnification n8h32w32c64 released",
+    "center_surround n32h16w16c64o16k2",
+    "divisive_normalization n8h16w16c256k3",
+    "tuned_normalization n32h16w16c256",
 };
 enum { OP_SPEED_CASE_COUNT = sizeof op_speed_cases / sizeof *op_speed_cases };
 
@@ -113,6 +161,12 @@ typedef struct op_case {
         vt_batch_norm_options batch_norm;
         vt_pool_options pool;
         vt_dropout_options dropout;
+        vt_blend_options blend;
+        vt_local_receptive_field_options local_receptive_field;
+        vt_cortical_magnification_options cortical_magnification;
+        vt_center_surround_options center_surround;
+        vt_divisive_normalization_options divisive_normalization;
+        vt_tuned_normalization_options tuned_normalization;
     } options;
     int64_t batch;
     int ndim;        /* of one sample of the inputs */
@@ -188,6 +242,7 @@ static op_case op_parse(const char *text)
         at = op_read_field(at, &f);
     vt_padding padding = op_has_word(at, "same") ? VT_PAD_SAME : VT_PAD_EXPLICIT;
     bool no_bias = op_has_word(at, "nobias");
+    vt_formulation formulation = op_has_word(at, "released") ? VT_RELEASED : VT_DESCRIBED;
 
     c.batch = f.n;
     c.ndim = f.h ? 3 : 1;
@@ -221,6 +276,23 @@ static op_case op_parse(const char *text)
     } else if (c.op == &vt_op_dropout) {
         c.options.dropout = (vt_dropout_options){
             .name = text, .rate = f.r / 100.0, .channels = op_has_word(at, "channels")};
+    } else if (c.op == &vt_op_blend) {
+        c.options.blend = (vt_blend_options){.name = text, .weight = f.r / 100.0};
+    } else if (c.op == &vt_op_local_receptive_field) {
+        c.options.local_receptive_field =
+            (vt_local_receptive_field_options){.name = text, .filters = f.o, .kernel = f.k[0]};
+    } else if (c.op == &vt_op_cortical_magnification) {
+        c.options.cortical_magnification =
+            (vt_cortical_magnification_options){.name = text, .formulation = formulation};
+    } else if (c.op == &vt_op_center_surround) {
+        c.options.center_surround = (vt_center_surround_options){
+            .name = text, .channels = f.o, .radius = f.k[0], .formulation = formulation};
+    } else if (c.op == &vt_op_divisive_normalization) {
+        c.options.divisive_normalization = (vt_divisive_normalization_options){
+            .name = text, .kernel = f.k[0], .formulation = formulation};
+    } else if (c.op == &vt_op_tuned_normalization) {
+        c.options.tuned_normalization =
+            (vt_tuned_normalization_options){.name = text, .formulation = formulation};
     }
     return c;
 }

@@ -19,6 +19,8 @@ typedef struct op_mode {
     vt_dtype dtype;
     bool backward, relu, constant_params, in_place;
     bool no_input_gradient, no_param_gradient;
+    /* Where the kernel can: gradients of inputs replace NaN, and lie where the output's do. */
+    bool overwrite, gradient_in_place;
 } op_mode;
 
 static vt_tensor op_tensor(vt_dtype dtype, int64_t batch, int ndim, const int64_t *size)
@@ -81,12 +83,44 @@ static void op_fill_input(const op_run *r, int input, vt_rng *rng)
         double x = op_uniform(rng, -1, 1);
         if (op == &vt_op_relu) x += x < 0 ? -0.01 : 0.01; /* away from the kink */
         if (op == &vt_op_batch_norm) x += 3;
+        if (op == &vt_op_divisive_normalization || op == &vt_op_tuned_normalization) x = fabs(x);
         if (op == &vt_op_poisson_loss) x = input ? vt_rng_below(rng, 6) : x + 1.1;
         if (op == &vt_op_cross_entropy)
             x = input ? vt_rng_below(rng, (uint32_t)r->c.size[0]) : 3 * x;
         if (input && r->c.nan && vt_rng_below(rng, 4) == 0) x = NAN;
         op_set(t, i, x);
     }
+}
+
+/* Where a parameter's values are drawn from. */
+static void op_param_range(const op_run *r, const char *role, double *low, double *high)
+{
+    static const struct {
+        const char *role;
+        double low, high;
+    } ranges[] = {
+        {"gamma", 0.5, 1.5},
+        {"moving_variance", 0.5, 1.5},
+        {"moving_mean", 2, 3},
+        {"sigma1", -0.1, 2},
+        {"sigma2_scale", 0.8, 2},
+        {"total_scale", 0.5, 2},
+        {"A", -1, 1},
+        {"rho", -1, 2},
+        {"sigma", -0.5, 2},
+        {"theta", 0, 6},
+        {"v", -1, 3},
+        {"w", -1, 3},
+        {"sigmas", 0.3, 3},
+    };
+    *low = -0.5;
+    *high = 0.5;
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (!strcmp(role, ranges[i].role)) {
+            *low = ranges[i].low;
+            *high = ranges[i].high;
+        }
+    if (r->c.op == &vt_op_divisive_normalization && !strcmp(role, "bias")) *low = *high = -1.5;
 }
 
 static void op_fill(const op_run *r)
@@ -97,10 +131,10 @@ static void op_fill(const op_run *r)
         op_fill_input(r, i, &rng);
     for (int p = 0; p < r->shape.params; p++) {
         const char *role = r->shape.param[p].role;
-        bool positive = !strcmp(role, "gamma") || !strcmp(role, "moving_variance");
-        double middle = positive ? 1 : !strcmp(role, "moving_mean") ? 2.5 : 0;
+        double low, high;
+        op_param_range(r, role, &low, &high);
         for (int64_t i = 0; i < vt_tensor_count(&r->args.param[p]); i++)
-            op_set(&r->args.param[p], i, op_uniform(&rng, middle - 0.5, middle + 0.5));
+            op_set(&r->args.param[p], i, op_uniform(&rng, low, high));
     }
     for (int64_t i = 0; i < vt_tensor_count(&r->args.grad_out); i++)
         op_set(&r->args.grad_out, i, op_uniform(&rng, -1, 1));
@@ -170,6 +204,15 @@ static inline bool op_open(op_run *r, const vt_backend *backend, const op_case *
         op_allocate(&a->out);
     a->scratch = malloc(r->kernel.scratch_bytes + !r->kernel.scratch_bytes);
     a->saved = malloc(r->kernel.saved_bytes + !r->kernel.saved_bytes);
+    for (int i = 0; mode->overwrite && r->kernel.overwrites && i < VT_OP_MAX_INPUTS; i++) {
+        a->overwrite[i] = true;
+        op_set_all(&a->grad_in[i], NAN);
+    }
+    if (mode->gradient_in_place && r->kernel.in_place_gradient) {
+        free(a->grad_in[0].data);
+        a->grad_in[0].data = a->grad_out.data;
+        a->overwrite[0] = true;
+    }
     op_fill(r);
     if (r->kernel.refresh) assert_ok(r->kernel.refresh(r->kernel.state, a));
     return true;
@@ -196,7 +239,7 @@ static inline void op_close(op_run *r)
     if (a->out.data != a->in[0].data) free(a->out.data);
     for (int i = 0; i < VT_OP_MAX_INPUTS; i++) {
         free(a->in[i].data);
-        free(a->grad_in[i].data);
+        if (a->grad_in[i].data != a->grad_out.data) free(a->grad_in[i].data);
     }
     for (int p = 0; p < VT_OP_MAX_PARAMS; p++) {
         free(a->param[p].data);

@@ -3,6 +3,7 @@
 #ifndef OP_NAIVE_H
 #define OP_NAIVE_H
 
+#include "naive_polar.h"
 #include "op_driver.h"
 
 typedef struct naive_image {
@@ -169,6 +170,53 @@ static vt_tensor naive_linear(const op_run *r)
     return y;
 }
 
+static vt_tensor naive_local_receptive_field(const op_run *r)
+{
+    const vt_local_receptive_field_options *o = &r->c.options.local_receptive_field;
+    const vt_tensor *x = &r->args.in[0], *k = &r->args.param[0];
+    int side = o->kernel, half = side / 2;
+    naive_image m = naive_pad(x, (int[]){half, half, half, half}, 0);
+    int64_t height = x->size[1], width = x->size[2], at = 0;
+    vt_tensor y;
+    assert_ok(vt_tensor_new(&y, VT_F64, 4, (int64_t[]){m.n, height, width, o->filters}));
+    for (int64_t n = 0; n < m.n; n++)
+        for (int64_t i = 0; i < height; i++)
+            for (int64_t j = 0; j < width; j++)
+                for (int64_t f = 0; f < o->filters; f++) {
+                    double sum = 0;
+                    int64_t kernel = ((i * width + j) * o->filters + f) * side * side * m.c;
+                    for (int u = 0; u < side; u++)
+                        for (int v = 0; v < side; v++)
+                            for (int64_t c = 0; c < m.c; c++)
+                                sum += vt_tensor_get(k, kernel + (u * side + v) * m.c + c) *
+                                       naive_at(&m, n, i + u, j + v, c);
+                    ((double *)y.data)[at++] = sum;
+                }
+    free(m.x);
+    return y;
+}
+
+static vt_tensor naive_cortical_magnification(const op_run *r)
+{
+    vt_formulation formulation = r->c.options.cortical_magnification.formulation;
+    const vt_tensor *x = &r->args.in[0];
+    int64_t channels = x->size[3];
+    naive_polar *p = naive_polar_new(formulation);
+    vt_tensor y;
+    assert_ok(vt_tensor_new(&y, VT_F64, 4, (int64_t[]){x->size[0], 16, 16, channels}));
+    for (int64_t n = 0; n < x->size[0]; n++)
+        for (int64_t c = 0; c < channels; c++) {
+            double image[1024], map[16][16];
+            for (int q = 0; q < 1024; q++)
+                image[q] = vt_tensor_get(x, (n * 1024 + q) * channels + c);
+            naive_polar_apply(p, formulation, image, map);
+            for (int q = 0; q < 256; q++)
+                ((double *)y.data)[(n * 256 + q) * channels + c] = map[q / 16][q % 16];
+        }
+    free(p);
+    return y;
+}
+
 static vt_tensor naive_loss(const op_run *r)
 {
     const vt_tensor *x = &r->args.in[0], *t = &r->args.in[1];
@@ -196,7 +244,7 @@ static vt_tensor naive_loss(const op_run *r)
     return y;
 }
 
-/* relu, add, flatten, and dropout where it is the identity. */
+/* relu, add, blend, flatten, and dropout where it is the identity. */
 static vt_tensor naive_elementwise(const op_run *r)
 {
     const vt_op *op = r->c.op;
@@ -207,6 +255,7 @@ static vt_tensor naive_elementwise(const op_run *r)
         double value = vt_tensor_get(a, i);
         if (op == &vt_op_relu) value = fmax(value, 0);
         if (op == &vt_op_add) value += vt_tensor_get(b, i);
+        if (op == &vt_op_blend) value += r->c.options.blend.weight * (vt_tensor_get(b, i) - value);
         ((double *)y.data)[i] = value;
     }
     return y;

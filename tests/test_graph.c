@@ -291,6 +291,75 @@ static void test_gradients_through_a_network(void **state)
     }
 }
 
+/* Every way in which backward may share memory: a chain, both inputs of a sum, one node twice, a
+ * view in between. What else is wanted forbids some of it and must not change a number. */
+static small_net make_sharing_net(vt_dtype dtype, vt_node nodes[5])
+{
+    small_net net;
+    vt_batch_norm_options norm = {.name = "bn1", .epsilon = 1e-3, .momentum = 0.1};
+    assert_ok(vt_graph_new(&net.g, dtype, VT_NAMES_TORCH));
+    net.x = vt_input(net.g, "x", 3, (int64_t[]){4, 4, 3});
+    net.target = vt_input(net.g, "t", 1, (int64_t[]){4});
+    vt_node y = vt_relu(net.g, net.x, "relu0");
+    nodes[0] = y = vt_batch_norm(net.g, y, &norm);
+    nodes[1] = net.branch = y = vt_relu(net.g, y, "relu1");
+    norm.name = "bn2";
+    y = vt_batch_norm(net.g, y, &norm);
+    nodes[2] = y = vt_add(net.g, y, net.branch, "add");
+    nodes[3] = y = vt_relu(net.g, y, "relu2");
+    y = vt_add(net.g, y, y, "twice");
+    nodes[4] = y = vt_flatten(net.g, y, "flat");
+    y = vt_relu(net.g, y, "relu3");
+    y = vt_linear(net.g, y, &(vt_linear_options){.name = "fc", .units = 4});
+    net.loss = vt_mean_squared_error(net.g, y, net.target, "loss");
+    assert_ok(vt_graph_finish(net.g, 11));
+    disturb(net.g);
+    return net;
+}
+
+static void test_gradients_that_share_memory(void **state)
+{
+    (void)state;
+    for (int dtype = 0; dtype < 2; dtype++) {
+        vt_tensor all[8] = {0}; /* the first way's gradients: of x, then of the parameters */
+        for (int way = 0; way < 8; way++) {
+            vt_node nodes[5];
+            small_net net = make_sharing_net(dtype ? VT_F32 : VT_F64, nodes);
+            bool wanted = way & 1, kept = way > 1; /* one node's gradient, or its values */
+            vt_node gradients[] = {net.x, nodes[way / 2]}, outputs[] = {net.loss, nodes[way / 2]};
+            vt_plan *plan;
+            assert_ok(vt_plan_new(&plan, net.g,
+                                  &(vt_plan_options){.batch = 6,
+                                                     .training = true,
+                                                     .backward = true,
+                                                     .outputs = outputs,
+                                                     .output_count = kept ? 2 : 1,
+                                                     .gradients = gradients,
+                                                     .gradient_count = wanted ? 2 : 1}));
+            fill(vt_plan_input(plan, net.x), 1, 1);
+            fill(vt_plan_input(plan, net.target), 2, 1);
+            loss_of(plan, &net);
+            assert_ok(vt_plan_backward(plan));
+            for (int i = -1, k = 0; i < vt_graph_param_count(net.g); i++) {
+                if (i >= 0 && !vt_graph_param(net.g, i)->trainable) continue;
+                const vt_tensor *t =
+                    i < 0 ? vt_plan_gradient(plan, net.x) : &vt_graph_param(net.g, i)->gradient;
+                if (way == 0) assert_ok(vt_tensor_convert(&all[k], t, t->dtype));
+                for (int64_t e = 0; e < vt_tensor_count(t); e++)
+                    assert_true(vt_tensor_get(t, e) == vt_tensor_get(&all[k], e));
+                k++;
+            }
+            if (dtype == 0 && way == 0)
+                check_gradient(plan, &net, vt_plan_input(plan, net.x)->data, all[0].data,
+                               vt_tensor_count(&all[0]), "x");
+            vt_plan_free(plan);
+            vt_graph_free(net.g);
+        }
+        for (int k = 0; k < 8; k++)
+            vt_tensor_free(&all[k]);
+    }
+}
+
 /* Two recordings in one batch: values against the definition, gradients against differences. */
 static void test_gaussian_readout(void **state)
 {
@@ -419,13 +488,16 @@ static void test_training(void **state)
                                        .output_count = 1,
                                        .workspace = run ? workspace : NULL};
             assert_ok(vt_plan_new(&plan, net.g, &options));
-            options.batch = 3;
-            options.training = options.backward = false;
+            options.batch = 7; /* as of an epoch's last batch */
             assert_ok(vt_plan_new(&other, net.g, &options));
             assert_ok(vt_optimizer_new(&optimizer, net.g, &kinds[k]));
             for (uint32_t step = 0; step < 40; step++) {
                 fill(vt_plan_input(other, net.x), 5, 1);
+                fill(vt_plan_input(other, net.target), 6, 1);
+                vt_plan_set_step(other, step);
                 assert_ok(vt_plan_forward(other));
+                assert_ok(vt_plan_backward(other));
+                assert_ok(vt_optimizer_step(optimizer, 0.01));
                 fill(vt_plan_input(plan, net.x), 1, 1);
                 fill(vt_plan_input(plan, net.target), 2, 1);
                 vt_plan_set_step(plan, step);
@@ -444,6 +516,50 @@ static void test_training(void **state)
         assert_true(last[0] < 0.8 * first);
         assert_true(last[0] == last[1]);
     }
+}
+
+/* Training plans of two batch sizes in one workspace, as an epoch's last batch needs: a plan finds
+ * its loss's seed as it left it, whatever ran in between. */
+static void test_seed_outlasts_other_plans(void **state)
+{
+    (void)state;
+    double gradient[2];
+    for (int shared = 0; shared < 2; shared++) {
+        small_net net = make_small_net(VT_F32);
+        vt_workspace *workspace;
+        vt_plan *plan, *other;
+        assert_ok(vt_workspace_new(&workspace));
+        vt_plan_options options = {.training = true,
+                                   .backward = true,
+                                   .outputs = &net.loss,
+                                   .output_count = 1,
+                                   .workspace = shared ? workspace : NULL};
+        options.batch = 8;
+        assert_ok(vt_plan_new(&other, net.g, &options));
+        options.batch = 3;
+        assert_ok(vt_plan_new(&plan, net.g, &options));
+        fill(vt_plan_input(other, net.x), 5, 1);
+        fill(vt_plan_input(other, net.target), 6, 1);
+        assert_ok(vt_plan_forward(other));
+        assert_ok(vt_plan_backward(other));
+        vt_graph_zero_gradients(net.g);
+        fill(vt_plan_input(plan, net.x), 1, 1);
+        fill(vt_plan_input(plan, net.target), 2, 1);
+        assert_ok(vt_plan_forward(plan));
+        assert_ok(vt_plan_backward(plan));
+        gradient[shared] = 0;
+        for (int i = 0; i < vt_graph_param_count(net.g); i++) {
+            const vt_tensor *g = &vt_graph_param(net.g, i)->gradient;
+            for (int64_t k = 0; g->data && k < vt_tensor_count(g); k++)
+                gradient[shared] += fabs(vt_tensor_get(g, k));
+        }
+        vt_plan_free(plan);
+        vt_plan_free(other);
+        vt_graph_free(net.g);
+        vt_workspace_free(workspace);
+    }
+    assert_true(gradient[0] > 0);
+    assert_true(gradient[0] == gradient[1]);
 }
 
 static void test_mistakes_are_named(void **state)
@@ -584,9 +700,11 @@ int main(void)
         cmocka_unit_test(test_taps),
         cmocka_unit_test(test_partial_plan_computes_only_what_is_needed),
         cmocka_unit_test(test_gradients_through_a_network),
+        cmocka_unit_test(test_gradients_that_share_memory),
         cmocka_unit_test(test_gaussian_readout),
         cmocka_unit_test(test_frozen_parameters_get_no_gradient),
         cmocka_unit_test(test_training),
+        cmocka_unit_test(test_seed_outlasts_other_plans),
         cmocka_unit_test(test_mistakes_are_named),
         cmocka_unit_test(test_buffers_alive_together_never_overlap),
         cmocka_unit_test(test_allocation_failures),

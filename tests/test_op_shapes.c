@@ -55,6 +55,22 @@ static void test_mistakes(void **state)
         {"max_pool n1h70000w70000c1k2", VT_ESHAPE, "too large to pool"},
         {"cross_entropy n1h2w2c3", VT_ESHAPE, "input is (2, 2, 3), expected (classes)"},
         {"cross_entropy n1c3", VT_ESHAPE, "target is (3,), expected (1,)"},
+        {"center_surround n1h4w4c3o4k2", VT_EINVAL, "4 channels to filter, the input has 3"},
+        {"center_surround n1h4w4c3k2", VT_EINVAL, "0 channels to filter"},
+        {"center_surround n1h4w4c3o-1k2", VT_EINVAL, "-1 channels to filter"},
+        {"center_surround n1h4w4c3o3", VT_EINVAL, "radius 0, expected 1 to 64"},
+        {"center_surround n1h4w4c3o3k-1", VT_EINVAL, "radius -1"},
+        {"center_surround n1h4w4c3o3k2000000000", VT_EINVAL, "radius 2000000000"},
+        {"center_surround n1c3o1k1", VT_ESHAPE, "expected (height, width, channels)"},
+        {"center_surround n1h1w1c2000000000o2000000000k1", VT_ESHAPE, "too large"},
+        {"divisive_normalization n1h4w4c3k2", VT_EINVAL, "kernel 2, expected an odd number"},
+        {"divisive_normalization n1h4w4c3", VT_EINVAL, "kernel 0"},
+        {"divisive_normalization n1h4w4c3k-3", VT_EINVAL, "kernel -3"},
+        {"divisive_normalization n1h4w4c3k1000001", VT_EINVAL, "kernel 1000001"},
+        {"divisive_normalization n1c3k3", VT_ESHAPE, "expected (height, width, channels)"},
+        {"divisive_normalization n1h1w1c2000000000k3", VT_ESHAPE, "too large"},
+        {"tuned_normalization n1c3", VT_ESHAPE, "expected (height, width, channels)"},
+        {"tuned_normalization n1h1w1c2000000000", VT_ESHAPE, "too large"},
     };
     for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
         vt_status status = infer(mistakes[i].text);
@@ -85,6 +101,16 @@ static void test_mistakes_between_inputs(void **state)
         s.in[0] = (vt_shape){.ndim = 1, .size = {4}};
         assert_status(VT_EINVAL, vt_op_batch_norm.infer(&s));
         assert_message(i < 2 ? "epsilon" : "momentum");
+    }
+    const double weights[] = {-0.1, 1.1, NAN};
+    for (int i = 0; i < 3; i++) {
+        vt_blend_options blend = {.weight = weights[i]};
+        vt_op_shape s = {.name = "layer", .inputs = 2, .options = &blend};
+        s.in[0] = s.in[1] = (vt_shape){.ndim = 1, .size = {4}};
+        assert_status(VT_EINVAL, vt_op_blend.infer(&s));
+        assert_message("weight");
+        s.in[1].size[0] = 5;
+        assert_status(VT_ESHAPE, vt_op_blend.infer(&s));
     }
     vt_linear_options units = {.units = 3};
     vt_op_shape loss = {.name = "layer", .inputs = 1, .options = &units};

@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include "op_naive.h"
+#include "op_naive_v1.h"
 
 #include "ventral/progress.h"
 
@@ -30,6 +31,14 @@ static bool naive(const op_run *r, vt_tensor *y, double *moving)
         *y = naive_batch_norm(r, moving);
     else if (op == &vt_op_max_pool || op == &vt_op_average_pool)
         *y = naive_pool(r);
+    else if (op == &vt_op_local_receptive_field)
+        *y = naive_local_receptive_field(r);
+    else if (op == &vt_op_cortical_magnification)
+        *y = naive_cortical_magnification(r);
+    else if (op == &vt_op_center_surround)
+        *y = naive_center_surround(r);
+    else if (op == &vt_op_divisive_normalization || op == &vt_op_tuned_normalization)
+        *y = naive_normalization(r);
     else if (r->shape.out.batchless)
         *y = naive_loss(r);
     else
@@ -286,6 +295,7 @@ static void check_backend(const vt_backend *backend, const op_case *c, op_mode m
         return;
     }
     mode.dtype = VT_F64;
+    mode.overwrite = mode.gradient_in_place = false;
     assert_true(op_open(&expected, &vt_backend_reference, c, &mode));
     run(&actual);
     run(&expected);
@@ -307,16 +317,21 @@ static void test_backends(void **state)
             op_case c = op_parse(op_cases[i]);
             if (is_view(&c)) continue;
             bool can_fuse = !c.training && (c.op == &vt_op_conv2d || c.op == &vt_op_linear);
+            bool norm = c.op == &vt_op_batch_norm;
             const op_mode modes[] = {
                 {.backward = false},
                 {.constant_params = true},
                 {.backward = true},
                 {.backward = true, .no_input_gradient = true},
                 {.backward = true, .no_param_gradient = true},
-                {.relu = true},
+                {.backward = true, .overwrite = true},
+                {.backward = true, .gradient_in_place = true},
+                {.relu = true, .backward = norm},
                 {.relu = true, .constant_params = true},
+                {.relu = true, .backward = true, .overwrite = true},
+                {.relu = true, .backward = true, .gradient_in_place = true},
             };
-            for (int m = 0; m < (can_fuse ? 7 : 5); m++, all++)
+            for (int m = 0; m < (norm ? 11 : can_fuse ? 9 : 7); m++, all++)
                 check_backend(backends[b], &c, modes[m], &declined);
         }
         print_message("%s: %d of %d cases declined\n", backends[b]->name, declined, all);

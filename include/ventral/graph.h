@@ -75,6 +75,11 @@ typedef struct vt_dropout_options {
     bool channels; /* drop whole feature maps */
 } vt_dropout_options;
 
+typedef struct vt_blend_options {
+    const char *name;
+    double weight; /* of the second layer */
+} vt_blend_options;
+
 /* A readout of a feature map by Gaussian pools (see src/ops/gaussian_readout.c), for training on
  * several recordings at once. Parameters: mixing (neurons, channels), bias (neurons), position
  * (neurons, 2) in pixels from the map's centre, row first, and log_sd (neurons, 2). */
@@ -92,6 +97,8 @@ vt_node vt_linear(vt_graph *graph, vt_node x, const vt_linear_options *options);
 vt_node vt_batch_norm(vt_graph *graph, vt_node x, const vt_batch_norm_options *options);
 vt_node vt_relu(vt_graph *graph, vt_node x, const char *name);
 vt_node vt_add(vt_graph *graph, vt_node a, vt_node b, const char *name);
+/* (1 - weight) a + weight b, weight from 0 to 1. */
+vt_node vt_blend(vt_graph *graph, vt_node a, vt_node b, const vt_blend_options *options);
 vt_node vt_max_pool(vt_graph *graph, vt_node x, const vt_pool_options *options);
 vt_node vt_average_pool(vt_graph *graph, vt_node x, const vt_pool_options *options);
 vt_node vt_dropout(vt_graph *graph, vt_node x, const vt_dropout_options *options);
@@ -120,7 +127,9 @@ typedef struct vt_param {
 } vt_param;
 
 int vt_graph_node_count(const vt_graph *graph);
-vt_node vt_graph_find(const vt_graph *graph, const char *name); /* VT_NO_NODE when absent */
+/* The node of that name, or the last one of that module: "layer1" finds the output of layer1.*;
+ * VT_NO_NODE when absent. */
+vt_node vt_graph_find(const vt_graph *graph, const char *name);
 const char *vt_graph_node_name(const vt_graph *graph, vt_node node);
 const char *vt_graph_node_kind(const vt_graph *graph, vt_node node); /* "conv2d", "relu", ... */
 /* Sizes of one sample; returns their number. */
@@ -148,8 +157,8 @@ typedef enum vt_backend_kind {
     VT_BACKEND_ONEDNN,    /* oneDNN where it can, without this library's own fused kernels */
 } vt_backend_kind;
 
-/* Memory that several plans use in turn; plans sharing one must not run at the same time and their
- * results last until another of them runs. */
+/* Memory that several plans use in turn; plans sharing one must not run at the same time. Their
+ * inputs are filled in and their results read before another of them runs. */
 typedef struct vt_workspace vt_workspace;
 vt_status vt_workspace_new(vt_workspace **out);
 void vt_workspace_free(vt_workspace *workspace);
@@ -159,6 +168,7 @@ typedef struct vt_plan_options {
     bool training; /* batch statistics, dropout active */
     bool backward; /* gradients of the outputs with respect to trainable parameters and `gradients`
                     */
+    bool frozen;   /* gradients of `gradients` alone, none of parameters */
     const vt_node *outputs; /* what is wanted; only what these need is planned */
     int output_count;
     const vt_node *gradients; /* nodes whose gradients are wanted too, such as the input */
@@ -187,7 +197,8 @@ vt_status vt_plan_backward(vt_plan *plan); /* after forward; parameter gradients
 /* Which random numbers dropout draws: the same (seed, step) gives the same masks. */
 void vt_plan_set_step(vt_plan *plan, uint32_t step);
 size_t vt_plan_bytes(const vt_plan *plan); /* memory held for activations, gradients, scratch */
-/* Kernel that runs a node: "reference", "onednn", "native", "stream"; NULL when not planned. */
+/* Kernel that runs a node: "reference", "onednn", "native", or, several layers in one, "stream" or
+ * "stem"; NULL when not planned. */
 const char *vt_plan_kernel_name(const vt_plan *plan, vt_node node);
 
 /* Instruction set of this library's own kernels here: "base", "avx2" or "avx512". */

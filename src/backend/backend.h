@@ -15,8 +15,10 @@ typedef struct vt_kernel {
      * once before the first forward, too. */
     vt_status (*refresh)(void *state, const vt_op_args *args);
     void (*free)(void *state);
-    size_t scratch_bytes; /* args->scratch of both directions */
-    size_t saved_bytes;   /* args->saved */
+    size_t scratch_bytes;   /* args->scratch of both directions */
+    size_t saved_bytes;     /* args->saved */
+    bool overwrites;        /* backward minds args->overwrite */
+    bool in_place_gradient; /* overwriting, it may have grad_in[0].data == grad_out.data */
 } vt_kernel;
 
 /* How a node will be used. `args` holds sizes, dtype and options, and no data; grad_in[i].ndim and

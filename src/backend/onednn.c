@@ -4,7 +4,9 @@
 #include "backend/onednn.h"
 
 #include "backend/batch_norm.h"
+#include "backend/local_receptive_field.h"
 #include "backend/max_pool.h"
+#include "backend/v1_layers.h"
 
 #include <string.h>
 
@@ -16,6 +18,10 @@ static const struct {
     {"linear", vt_onednn_linear},
     {"batch_norm", vt_batch_norm_prepare},
     {"max_pool", vt_max_pool_prepare},
+    {"local_receptive_field", vt_local_receptive_field_prepare},
+    {"center_surround", vt_center_surround_prepare},
+    {"divisive_normalization", vt_divisive_normalization_prepare},
+    {"tuned_normalization", vt_tuned_normalization_prepare},
 };
 
 static vt_status prepare(vt_kernel *out, const vt_kernel_request *request)

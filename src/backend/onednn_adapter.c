@@ -31,20 +31,20 @@ typedef const dnnl_memory_desc_t *layout_ref;
 #define REF(l) ((l).present ? &(l).desc : NULL)
 #endif
 
-static dnnl_status_t layout_new(layout *out, const vt_dnnl_tensor *t, bool any)
+static dnnl_status_t layout_new(layout *out, const vt_dnnl_tensor *t, dnnl_data_type_t type,
+                                bool any)
 {
     if (t->ndim == 0) return dnnl_success;
 #if DNNL_VERSION_MAJOR >= 3
     if (any)
-        return dnnl_memory_desc_create_with_tag(out, t->ndim, t->size, dnnl_f32,
-                                                dnnl_format_tag_any);
-    return dnnl_memory_desc_create_with_strides(out, t->ndim, t->size, dnnl_f32, t->stride);
+        return dnnl_memory_desc_create_with_tag(out, t->ndim, t->size, type, dnnl_format_tag_any);
+    return dnnl_memory_desc_create_with_strides(out, t->ndim, t->size, type, t->stride);
 #else
     out->present = true;
     if (any)
-        return dnnl_memory_desc_init_by_tag(&out->desc, t->ndim, t->size, dnnl_f32,
+        return dnnl_memory_desc_init_by_tag(&out->desc, t->ndim, t->size, type,
                                             dnnl_format_tag_any);
-    return dnnl_memory_desc_init_by_strides(&out->desc, t->ndim, t->size, dnnl_f32, t->stride);
+    return dnnl_memory_desc_init_by_strides(&out->desc, t->ndim, t->size, type, t->stride);
 #endif
 }
 
@@ -196,7 +196,8 @@ typedef struct argument {
     dnnl_memory_t own;        /* what the primitive reads or writes */
     dnnl_primitive_t reorder; /* between both; NULL: an accumulating output that is only added */
     size_t offset, bytes;     /* of `own` in scratch */
-    void *packed;             /* memory of `own` that stays; NULL: none */
+    size_t user_bytes;
+    void *packed; /* memory of `own` that stays; NULL: none */
 } argument;
 
 struct vt_dnnl_primitive {
@@ -285,12 +286,13 @@ static dnnl_status_t add_arg(vt_dnnl_primitive *p, vt_dnnl_arg id, const vt_dnnl
     a->id = id;
     a->accumulate = id == VT_DNNL_DIFF_SRC || id == VT_DNNL_DIFF_WEIGHTS;
     layout user = {0};
-    dnnl_status_t status = layout_new(&user, tensor, false);
+    dnnl_status_t status = layout_new(&user, tensor, tensor->bf16 ? dnnl_bf16 : dnnl_f32, false);
     if (status != dnnl_success) return status;
     bool same = dnnl_memory_desc_equal(REF(user), wanted);
     status = dnnl_memory_create(&a->own, wanted, p->engine, DNNL_MEMORY_NONE);
     if (status == dnnl_success && (a->accumulate || !same)) {
         a->bytes = dnnl_memory_desc_get_size(wanted);
+        a->user_bytes = dnnl_memory_desc_get_size(REF(user));
         reserve(p, &a->offset, a->bytes);
         status = dnnl_memory_create(&a->user, REF(user), p->engine, DNNL_MEMORY_NONE);
     }
@@ -309,8 +311,6 @@ static dnnl_status_t attr_new(dnnl_primitive_attr_t *out, const vt_dnnl_conv *c)
     dnnl_status_t status = dnnl_primitive_attr_create(out);
     if (status == dnnl_success)
         status = dnnl_primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user);
-    if (status == dnnl_success && c->bf16)
-        status = dnnl_primitive_attr_set_fpmath_mode(*out, dnnl_fpmath_mode_bf16);
     if (status == dnnl_success && c->relu) {
         status = dnnl_post_ops_create(&ops);
         if (status == dnnl_success) status = append_relu(ops);
@@ -320,14 +320,35 @@ static dnnl_status_t attr_new(dnnl_primitive_attr_t *out, const vt_dnnl_conv *c)
     return status;
 }
 
-static dnnl_status_t layouts_new(parts *p, const vt_dnnl_conv *c)
+/* In bfloat16 are the factors of the products; their sums, which are the results, are float32. */
+static dnnl_status_t layouts_new(parts *p, const vt_dnnl_conv *c, vt_dnnl_pass pass)
 {
-    dnnl_status_t status = layout_new(&p->src, &c->src, c->blocked);
-    if (status == dnnl_success) status = layout_new(&p->weights, &c->weights, true);
-    if (status == dnnl_success) status = layout_new(&p->bias, &c->bias, false);
-    if (status == dnnl_success) status = layout_new(&p->dst, &c->dst, c->blocked);
+    dnnl_data_type_t factor = c->bf16 ? dnnl_bf16 : dnnl_f32;
+    dnnl_data_type_t src = pass == VT_DNNL_BACKWARD_DATA ? dnnl_f32 : factor;
+    dnnl_data_type_t weights = pass == VT_DNNL_BACKWARD_WEIGHTS ? dnnl_f32 : factor;
+    dnnl_data_type_t dst = pass >= VT_DNNL_BACKWARD_DATA ? factor : dnnl_f32;
+    dnnl_status_t status = layout_new(&p->src, &c->src, src, c->blocked);
+    if (status == dnnl_success) status = layout_new(&p->weights, &c->weights, weights, true);
+    if (status == dnnl_success) status = layout_new(&p->bias, &c->bias, dnnl_f32, false);
+    if (status == dnnl_success) status = layout_new(&p->dst, &c->dst, dst, c->blocked);
     for (int i = 0; i < 2; i++)
         p->dilation[i] = c->window.dilation[i] - 1;
+    return status;
+}
+
+static void layouts_free(parts *p)
+{
+    layout_free(&p->src), layout_free(&p->weights);
+    layout_free(&p->bias), layout_free(&p->dst);
+}
+
+/* The forward descriptor that those of backward passes are made with. */
+static dnnl_status_t hint_new(dnnl_primitive_desc_t *out, const parts *like, const vt_dnnl_conv *c)
+{
+    parts parts = {.engine = like->engine, .attr = like->attr};
+    dnnl_status_t status = layouts_new(&parts, c, VT_DNNL_TRAINING);
+    if (status == dnnl_success) status = desc_new(out, c, VT_DNNL_TRAINING, &parts);
+    layouts_free(&parts);
     return status;
 }
 
@@ -340,17 +361,16 @@ static dnnl_status_t create(vt_dnnl_primitive *p, const vt_dnnl_conv *c)
         status = dnnl_stream_create(&p->stream, p->engine, dnnl_stream_default_flags);
     parts.engine = p->engine;
     if (status == dnnl_success) status = attr_new(&parts.attr, c);
-    if (status == dnnl_success) status = layouts_new(&parts, c);
+    if (status == dnnl_success) status = layouts_new(&parts, c, c->pass);
     if (status == dnnl_success && c->pass >= VT_DNNL_BACKWARD_DATA)
-        status = desc_new(&parts.hint, c, VT_DNNL_TRAINING, &parts);
+        status = hint_new(&parts.hint, &parts, c);
     if (status == dnnl_success) status = desc_new(&p->desc, c, c->pass, &parts);
     if (status == dnnl_success && strncmp(implementation(p->desc), "ref", 3) == 0)
         status = dnnl_unimplemented; /* our own loops are faster */
     if (status == dnnl_success) status = dnnl_primitive_create(&p->primitive, p->desc);
     if (parts.hint) dnnl_primitive_desc_destroy(parts.hint);
     if (parts.attr) dnnl_primitive_attr_destroy(parts.attr);
-    layout_free(&parts.src), layout_free(&parts.weights);
-    layout_free(&parts.bias), layout_free(&parts.dst);
+    layouts_free(&parts);
     return status;
 }
 
@@ -447,14 +467,16 @@ static void add(float *restrict y, const float *restrict x, size_t n, int thread
         y[i] += x[i];
 }
 
-vt_status vt_dnnl_run(vt_dnnl_primitive *p, void *const data[VT_DNNL_ARG_COUNT], void *scratch)
+vt_status vt_dnnl_run(vt_dnnl_primitive *p, void *const data[VT_DNNL_ARG_COUNT], bool overwrite,
+                      void *scratch)
 {
     dnnl_exec_arg_t args[VT_DNNL_ARG_COUNT + 1];
     dnnl_status_t status = dnnl_success;
     int before = enter(p->threads), count = 0;
     for (int i = 0; i < p->arg_count && status == dnnl_success; i++) {
         argument *a = &p->args[i];
-        void *own = a->packed ? a->packed : a->user ? (char *)scratch + a->offset : data[a->id];
+        bool direct = !a->user || (overwrite && a->accumulate && !a->reorder);
+        void *own = a->packed ? a->packed : direct ? data[a->id] : (char *)scratch + a->offset;
         status = dnnl_memory_set_data_handle(a->own, own);
         if (status == dnnl_success && a->user)
             status = dnnl_memory_set_data_handle(a->user, data[a->id]);
@@ -468,9 +490,10 @@ vt_status vt_dnnl_run(vt_dnnl_primitive *p, void *const data[VT_DNNL_ARG_COUNT],
         status = dnnl_primitive_execute(p->primitive, p->stream, count, args);
     for (int i = 0; i < p->arg_count && status == dnnl_success; i++) {
         argument *a = &p->args[i];
+        if (a->output && a->accumulate && overwrite) memset(data[a->id], 0, a->user_bytes);
         if (a->output)
             status = reorder_run(p, a);
-        else if (a->accumulate)
+        else if (a->accumulate && !overwrite)
             add(data[a->id], (const float *)((const char *)scratch + a->offset),
                 a->bytes / sizeof(float), p->threads);
     }
@@ -480,15 +503,27 @@ vt_status vt_dnnl_run(vt_dnnl_primitive *p, void *const data[VT_DNNL_ARG_COUNT],
 
 vt_status vt_dnnl_product_run(const vt_dnnl_product *o, const float *a, const float *b, float *c)
 {
+    int64_t row_a = o->row_a ? o->row_a : o->transpose_a ? o->m : o->k;
+    int64_t row_b = o->row_b ? o->row_b : o->transpose_b ? o->k : o->n;
+    int64_t row_c = o->row_c ? o->row_c : o->n;
     int before = enter(o->threads);
-    dnnl_status_t status =
-        dnnl_sgemm(o->transpose_a ? 'T' : 'N', o->transpose_b ? 'T' : 'N', o->m, o->n, o->k, 1, a,
-                   o->transpose_a ? o->m : o->k, b, o->transpose_b ? o->k : o->n, o->beta, c, o->n);
+    dnnl_status_t status = dnnl_sgemm(o->transpose_a ? 'T' : 'N', o->transpose_b ? 'T' : 'N', o->m,
+                                      o->n, o->k, 1, a, row_a, b, row_b, o->beta, c, row_c);
     leave(before, o->threads);
     return check("matrix product", status);
 }
 
+static bool has(dnnl_cpu_isa_t isa)
+{
+    return (dnnl_get_effective_cpu_isa() & isa) == isa;
+}
+
 bool vt_dnnl_has_avx512(void)
 {
-    return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
+    return has(dnnl_cpu_isa_avx512_core);
+}
+
+bool vt_dnnl_has_bf16(void)
+{
+    return has(dnnl_cpu_isa_avx512_core_bf16);
 }

@@ -14,6 +14,7 @@
 typedef struct vt_dnnl_tensor {
     int ndim;
     int64_t size[VT_DNNL_DIMS], stride[VT_DNNL_DIMS];
+    bool bf16; /* the memory holds bfloat16, else float32 */
 } vt_dnnl_tensor;
 
 typedef enum vt_dnnl_arg {
@@ -45,7 +46,7 @@ typedef struct vt_dnnl_conv {
     vt_dnnl_tensor src, weights, bias, dst; /* bias: forward only */
     vt_dnnl_window window;
     bool relu;    /* forward: on the result */
-    bool bf16;    /* bfloat16 products where the processor has them */
+    bool bf16;    /* factors rounded to bfloat16, sums in float32 */
     bool blocked; /* activations in the implementation's own layout, by reorders */
     bool gemm;    /* the implementation by matrix products where there is one */
 } vt_dnnl_conv;
@@ -64,21 +65,26 @@ size_t vt_dnnl_scratch_bytes(const vt_dnnl_primitive *primitive);
 /* Keeps a packed copy of the weights, used by every run until the next call. */
 vt_status vt_dnnl_pack_weights(vt_dnnl_primitive *primitive, void *weights);
 
-/* `data` holds the memory of each argument that the primitive has; `scratch` is aligned to 64. */
+/* `data` holds the memory of each argument that the primitive has; `scratch` is aligned to 64.
+ * `overwrite`: gradients are written, not added. */
 vt_status vt_dnnl_run(vt_dnnl_primitive *primitive, void *const data[VT_DNNL_ARG_COUNT],
-                      void *scratch);
+                      bool overwrite, void *scratch);
 
-/* C = A B + beta C, row-major, A (m, k) or transposed (k, m), B (k, n) or transposed (n, k). */
+/* C = A B + beta C, row-major, A (m, k) or transposed (k, m), B (k, n) or transposed (n, k). Inside
+ * an OpenMP parallel region a product runs on the thread that asks for it; say so by threads 1. */
 typedef struct vt_dnnl_product {
     bool transpose_a, transpose_b;
     int64_t m, n, k;
     float beta;
     int threads;
+    int64_t row_a, row_b, row_c; /* numbers from row to row; 0: rows follow each other */
 } vt_dnnl_product;
 vt_status vt_dnnl_product_run(const vt_dnnl_product *product, const float *a, const float *b,
                               float *c);
 
 /* The processor has 512-bit vectors and oneDNN uses them. */
 bool vt_dnnl_has_avx512(void);
+/* The processor multiplies bfloat16 numbers and oneDNN has it do so. */
+bool vt_dnnl_has_bf16(void);
 
 #endif

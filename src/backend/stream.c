@@ -43,17 +43,15 @@ static int kernel_inputs(const stage *s)
     return w[0].kernel * w[1].kernel * (s->layer.depthwise ? 1 : s->layer.channels);
 }
 
-/* Full: blocks of up to isa->block vectors of filters, in each [row][column][channel][filter]. */
-static void pack_full(const stage *s, const vt_stream_isa *isa)
+void vt_stream_pack(const vt_stream_isa *isa, const float *kernel, int inputs, int filters,
+                    float *packed)
 {
-    int inputs = kernel_inputs(s), filters = s->layer.filters;
-    int block = isa->block * isa->lanes;
-    float *to = s->kernel;
-    for (int first = 0; first < s->out_step; first += block) {
-        int width = s->out_step - first < block ? s->out_step - first : block;
+    int block = isa->block * isa->lanes, step = round_up(filters, isa->lanes);
+    for (int first = 0; first < step; first += block) {
+        int width = step - first < block ? step - first : block;
         for (int k = 0; k < inputs; k++)
             for (int f = first; f < first + width; f++)
-                *to++ = f < filters ? s->layer.kernel[(int64_t)f * inputs + k] : 0;
+                *packed++ = f < filters ? kernel[(int64_t)f * inputs + k] : 0;
     }
 }
 
@@ -74,7 +72,7 @@ static vt_status refresh(void *state, const vt_op_args *args)
         if (s->layer.depthwise)
             pack_depthwise(s);
         else
-            pack_full(s, st->isa);
+            vt_stream_pack(st->isa, s->layer.kernel, kernel_inputs(s), s->layer.filters, s->kernel);
         if (s->layer.bias)
             memcpy(s->bias, s->layer.bias, (size_t)s->layer.filters * sizeof *s->bias);
     }
@@ -134,6 +132,7 @@ static void make_row(flight *f, int index, int64_t y, float *out)
                        .tap_step = h->dilation * s->in_step,
                        .tap_length = s->layer.channels * (whole_rows ? h->kernel : 1),
                        .out_step = s->out_step,
+                       .out_stride = s->out_step,
                        .kernel = s->kernel,
                        .bias = s->bias,
                        .relu = s->layer.relu};

@@ -8,7 +8,7 @@
 
 #include "backend/stream_isa.h"
 
-#define BLOCK 3 /* vectors of filters */
+#define BLOCK (ACCUMULATORS >= 24 ? 4 : 3) /* vectors of filters */
 
 typedef float vec __attribute__((vector_size(LANES * 4)));
 typedef int32_t ints __attribute__((vector_size(LANES * 4)));
@@ -76,6 +76,9 @@ ALWAYS_INLINE void full_tile(const vt_stream_row *r, int x, int first, const flo
 FULL_COLUMN(1)
 FULL_COLUMN(2)
 FULL_COLUMN(3)
+#if BLOCK > 3
+FULL_COLUMN(4)
+#endif
 
 static void full(const vt_stream_row *r)
 {
@@ -83,12 +86,14 @@ static void full(const vt_stream_row *r)
     const float *kernel = r->kernel;
     for (int first = 0; first < vectors; first += BLOCK) {
         int count = vectors - first < BLOCK ? vectors - first : BLOCK;
-        if (count == 3)
-            full_column_3(r, first, kernel);
-        else if (count == 2)
-            full_column_2(r, first, kernel);
-        else
-            full_column_1(r, first, kernel);
+        switch (count) {
+        case 1: full_column_1(r, first, kernel); break;
+        case 2: full_column_2(r, first, kernel); break;
+        case 3: full_column_3(r, first, kernel); break;
+#if BLOCK > 3
+        default: full_column_4(r, first, kernel);
+#endif
+        }
         kernel += (int64_t)inputs * count * LANES;
     }
 }
@@ -108,7 +113,7 @@ ALWAYS_INLINE void depthwise_tile(const vt_stream_row *r, int x, int channel, co
         }
     }
     for (int p = 0; p < pixels; p++)
-        store(r->out + (int64_t)(x + p) * r->out_step + channel,
+        store(r->out + (int64_t)(x + p) * r->out_stride + channel,
               r->relu ? rectify(sum[p]) : sum[p]);
 }
 

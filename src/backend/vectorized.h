@@ -11,4 +11,7 @@
 #define VECTORIZED
 #endif
 
+/* For what such functions share: a call would leave their instruction set. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 #endif

@@ -37,13 +37,13 @@ void vt_graph_free(vt_graph *graph)
     free(graph);
 }
 
-static vt_node mistake(vt_graph *graph, vt_status code)
+vt_node vt_graph_mistake(vt_graph *graph, vt_status code)
 {
     if (graph->mistake.code == VT_OK) vt_error_save(&graph->mistake, code);
     return VT_NO_NODE;
 }
 
-static vt_status reserve_node(vt_graph *graph)
+vt_status vt_graph_reserve_node(vt_graph *graph)
 {
     if (graph->node_count < graph->node_capacity) return VT_OK;
     size_t capacity = graph->node_capacity ? 2 * graph->node_capacity : 32;
@@ -54,7 +54,7 @@ static vt_status reserve_node(vt_graph *graph)
     return VT_OK;
 }
 
-static vt_status reserve_param(vt_graph *graph)
+vt_status vt_graph_reserve_param(vt_graph *graph)
 {
     if (graph->param_count < graph->param_capacity) return VT_OK;
     size_t capacity = graph->param_capacity ? 2 * graph->param_capacity : 64;
@@ -107,7 +107,7 @@ static vt_status add_params(vt_graph *graph, vt_node_def *node, const vt_op_shap
     for (int i = 0; i < shape->params; i++) {
         const vt_param_spec *spec = &shape->param[i];
         vt_param param = {.is_buffer = spec->is_buffer, .trainable = !spec->is_buffer};
-        VT_TRY(reserve_param(graph));
+        VT_TRY(vt_graph_reserve_param(graph));
         VT_TRY(param_name(graph, node->name, spec, &param.name));
         VT_TRY(vt_tensor_init(&param.value, graph->dtype, spec->ndim, spec->size, NULL));
         strcpy(param.value.name, param.name);
@@ -119,12 +119,19 @@ static vt_status add_params(vt_graph *graph, vt_node_def *node, const vt_op_shap
     return VT_OK;
 }
 
+static vt_node named(const vt_graph *graph, const char *name)
+{
+    for (size_t i = 0; i < graph->node_count; i++)
+        if (strcmp(graph->nodes[i].name, name) == 0) return (vt_node)i;
+    return VT_NO_NODE;
+}
+
 static vt_status check_inputs(const vt_graph *graph, const char *name, int inputs,
                               const vt_node *in)
 {
     if (graph->finished) return vt_error(VT_EINVAL, "layer %s: the graph is finished", name);
     if (!name || !*name) return vt_error(VT_EINVAL, "a layer has no name");
-    if (vt_graph_find(graph, name) != VT_NO_NODE)
+    if (named(graph, name) != VT_NO_NODE)
         return vt_error(VT_EINVAL, "two layers are named %s", name);
     for (int i = 0; i < inputs; i++)
         if (in[i] < 0 || (size_t)in[i] >= graph->node_count)
@@ -137,7 +144,7 @@ static vt_status add_op(vt_graph *graph, const vt_op *op, const char *name, cons
                         int inputs, const vt_node *in)
 {
     VT_TRY(check_inputs(graph, name, inputs, in));
-    VT_TRY(reserve_node(graph));
+    VT_TRY(vt_graph_reserve_node(graph));
     vt_node_def node = {.op = op, .inputs = inputs};
     node.name = vt_arena_strdup(graph->arena, name);
     if (!node.name) return VT_ENOMEM;
@@ -158,13 +165,12 @@ static vt_status add_op(vt_graph *graph, const vt_op *op, const char *name, cons
     return VT_OK;
 }
 
-/* Adds a node, or notes the mistake. A mistake already made passes through silently. */
-static vt_node add(vt_graph *graph, const vt_op *op, const char *name, const void *options,
-                   int inputs, const vt_node *in)
+vt_node vt_graph_add(vt_graph *graph, const vt_op *op, const char *name, const void *options,
+                     int inputs, const vt_node *in)
 {
     if (!graph || graph->mistake.code != VT_OK) return VT_NO_NODE;
     vt_status status = add_op(graph, op, name, options, inputs, in);
-    return status == VT_OK ? (vt_node)graph->node_count - 1 : mistake(graph, status);
+    return status == VT_OK ? (vt_node)graph->node_count - 1 : vt_graph_mistake(graph, status);
 }
 
 vt_node vt_input(vt_graph *graph, const char *name, int ndim, const int64_t *size)
@@ -178,10 +184,10 @@ vt_node vt_input(vt_graph *graph, const char *name, int ndim, const int64_t *siz
     if (status == VT_OK) status = vt_tensor_init(&sized, graph->dtype, ndim, size, NULL);
     if (status == VT_OK && vt_tensor_count(&sized) == 0)
         status = vt_error(VT_ESHAPE, "input %s is empty", name);
-    if (status == VT_OK) status = reserve_node(graph);
+    if (status == VT_OK) status = vt_graph_reserve_node(graph);
     vt_node_def node = {.shape = {.ndim = ndim}};
     if (status == VT_OK && !(node.name = vt_arena_strdup(graph->arena, name))) status = VT_ENOMEM;
-    if (status != VT_OK) return mistake(graph, status);
+    if (status != VT_OK) return vt_graph_mistake(graph, status);
     memcpy(node.shape.size, size, (size_t)ndim * sizeof *size);
     graph->nodes[graph->node_count++] = node;
     return (vt_node)graph->node_count - 1;
@@ -189,69 +195,74 @@ vt_node vt_input(vt_graph *graph, const char *name, int ndim, const int64_t *siz
 
 vt_node vt_conv2d(vt_graph *graph, vt_node x, const vt_conv2d_options *options)
 {
-    return add(graph, &vt_op_conv2d, options->name, options, 1, &x);
+    return vt_graph_add(graph, &vt_op_conv2d, options->name, options, 1, &x);
 }
 
 vt_node vt_linear(vt_graph *graph, vt_node x, const vt_linear_options *options)
 {
-    return add(graph, &vt_op_linear, options->name, options, 1, &x);
+    return vt_graph_add(graph, &vt_op_linear, options->name, options, 1, &x);
 }
 
 vt_node vt_batch_norm(vt_graph *graph, vt_node x, const vt_batch_norm_options *options)
 {
-    return add(graph, &vt_op_batch_norm, options->name, options, 1, &x);
+    return vt_graph_add(graph, &vt_op_batch_norm, options->name, options, 1, &x);
 }
 
 vt_node vt_relu(vt_graph *graph, vt_node x, const char *name)
 {
-    return add(graph, &vt_op_relu, name, NULL, 1, &x);
+    return vt_graph_add(graph, &vt_op_relu, name, NULL, 1, &x);
 }
 
 vt_node vt_add(vt_graph *graph, vt_node a, vt_node b, const char *name)
 {
-    return add(graph, &vt_op_add, name, NULL, 2, (vt_node[]){a, b});
+    return vt_graph_add(graph, &vt_op_add, name, NULL, 2, (vt_node[]){a, b});
+}
+
+vt_node vt_blend(vt_graph *graph, vt_node a, vt_node b, const vt_blend_options *options)
+{
+    return vt_graph_add(graph, &vt_op_blend, options->name, options, 2, (vt_node[]){a, b});
 }
 
 vt_node vt_max_pool(vt_graph *graph, vt_node x, const vt_pool_options *options)
 {
-    return add(graph, &vt_op_max_pool, options->name, options, 1, &x);
+    return vt_graph_add(graph, &vt_op_max_pool, options->name, options, 1, &x);
 }
 
 vt_node vt_average_pool(vt_graph *graph, vt_node x, const vt_pool_options *options)
 {
-    return add(graph, &vt_op_average_pool, options->name, options, 1, &x);
+    return vt_graph_add(graph, &vt_op_average_pool, options->name, options, 1, &x);
 }
 
 vt_node vt_dropout(vt_graph *graph, vt_node x, const vt_dropout_options *options)
 {
-    return add(graph, &vt_op_dropout, options->name, options, 1, &x);
+    return vt_graph_add(graph, &vt_op_dropout, options->name, options, 1, &x);
 }
 
 vt_node vt_flatten(vt_graph *graph, vt_node x, const char *name)
 {
-    return add(graph, &vt_op_flatten, name, NULL, 1, &x);
+    return vt_graph_add(graph, &vt_op_flatten, name, NULL, 1, &x);
 }
 
 vt_node vt_gaussian_readout(vt_graph *graph, vt_node features, vt_node group,
                             const vt_gaussian_readout_options *options)
 {
-    return add(graph, &vt_op_gaussian_readout, options->name, options, 2,
-               (vt_node[]){features, group});
+    return vt_graph_add(graph, &vt_op_gaussian_readout, options->name, options, 2,
+                        (vt_node[]){features, group});
 }
 
 vt_node vt_mean_squared_error(vt_graph *graph, vt_node x, vt_node target, const char *name)
 {
-    return add(graph, &vt_op_mean_squared_error, name, NULL, 2, (vt_node[]){x, target});
+    return vt_graph_add(graph, &vt_op_mean_squared_error, name, NULL, 2, (vt_node[]){x, target});
 }
 
 vt_node vt_poisson_loss(vt_graph *graph, vt_node x, vt_node target, const char *name)
 {
-    return add(graph, &vt_op_poisson_loss, name, NULL, 2, (vt_node[]){x, target});
+    return vt_graph_add(graph, &vt_op_poisson_loss, name, NULL, 2, (vt_node[]){x, target});
 }
 
 vt_node vt_cross_entropy(vt_graph *graph, vt_node x, vt_node target, const char *name)
 {
-    return add(graph, &vt_op_cross_entropy, name, NULL, 2, (vt_node[]){x, target});
+    return vt_graph_add(graph, &vt_op_cross_entropy, name, NULL, 2, (vt_node[]){x, target});
 }
 
 static void set_element(vt_tensor *t, int64_t i, double value)
@@ -274,7 +285,11 @@ static void initialise(vt_param *param, const vt_param_spec *spec, uint64_t seed
         case VT_INIT_ONE: set_element(&param->value, i, 1); break;
         case VT_INIT_CONSTANT: set_element(&param->value, i, spec->scale); break;
         case VT_INIT_NORMAL:
-            set_element(&param->value, i, spec->scale * vt_rng_normal(&rng));
+            set_element(&param->value, i, spec->mean + spec->scale * vt_rng_normal(&rng));
+            break;
+        case VT_INIT_UNIFORM:
+            set_element(&param->value, i,
+                        spec->low + (spec->high - spec->low) * vt_rng_uniform(&rng));
             break;
         case VT_INIT_GLOROT_UNIFORM:
             set_element(&param->value, i, limit * (2 * vt_rng_uniform(&rng) - 1));
@@ -288,7 +303,7 @@ static size_t block_bytes(const vt_param *param)
     return (vt_tensor_bytes(&param->value) + 63) & ~(size_t)63;
 }
 
-vt_status vt_graph_finish(vt_graph *graph, uint64_t seed)
+vt_status vt_graph_finish_empty(vt_graph *graph)
 {
     if (graph->mistake.code != VT_OK) return vt_error_restore(&graph->mistake);
     if (graph->finished) return vt_error(VT_EINVAL, "the graph is finished already");
@@ -308,9 +323,16 @@ vt_status vt_graph_finish(vt_graph *graph, uint64_t seed)
             param->gradient.data = gradients;
             gradients += block_bytes(param);
         }
-        initialise(param, &graph->specs[i], seed, (uint32_t)i);
     }
     graph->finished = true;
+    return VT_OK;
+}
+
+vt_status vt_graph_finish(vt_graph *graph, uint64_t seed)
+{
+    VT_TRY(vt_graph_finish_empty(graph));
+    for (size_t i = 0; i < graph->param_count; i++)
+        initialise(&graph->params[i], &graph->specs[i], seed, (uint32_t)i);
     return VT_OK;
 }
 
@@ -321,9 +343,12 @@ int vt_graph_node_count(const vt_graph *graph)
 
 vt_node vt_graph_find(const vt_graph *graph, const char *name)
 {
-    for (size_t i = 0; i < graph->node_count; i++)
-        if (strcmp(graph->nodes[i].name, name) == 0) return (vt_node)i;
-    return VT_NO_NODE;
+    vt_node node = named(graph, name);
+    size_t length = strlen(name);
+    for (size_t i = graph->node_count; i-- > 0 && node == VT_NO_NODE;)
+        if (strncmp(graph->nodes[i].name, name, length) == 0 && graph->nodes[i].name[length] == '.')
+            node = (vt_node)i;
+    return node;
 }
 
 static const vt_node_def *node_at(const vt_graph *graph, vt_node node)

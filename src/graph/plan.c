@@ -84,12 +84,11 @@ static vt_status analyse(vt_plan *plan)
                                         .value_buffer = -1,
                                         .gradient_buffer = -1,
                                         .saved_buffer = -1,
-                                        .seed_buffer = -1,
                                         .step = -1};
     for (int i = 0; i < options->output_count; i++) {
         vt_plan_node *n = &plan->nodes[options->outputs[i]];
         n->needed = n->kept = true;
-        if (options->backward) n->seed_buffer = 0;
+        n->seeded = options->backward;
     }
     for (vt_node node = (vt_node)count - 1; node >= 0; node--) {
         const vt_node_def *def = &graph->nodes[node];
@@ -113,7 +112,7 @@ static vt_status analyse(vt_plan *plan)
         for (int i = 0; i < def->inputs; i++)
             n->needs_gradient |= plan->nodes[def->in[i]].needs_gradient;
         for (int i = 0; i < def->params; i++)
-            n->needs_gradient |= graph->params[def->param[i]].trainable;
+            n->needs_gradient |= !plan->options.frozen && graph->params[def->param[i]].trainable;
     }
     return VT_OK;
 }

@@ -3,6 +3,7 @@
 #define VT_GRAPH_PLAN_H
 
 #include "backend/backend.h"
+#include "backend/stem.h"
 #include "backend/stream.h"
 #include "graph/graph.h"
 #include "graph/memory.h"
@@ -20,6 +21,7 @@ typedef struct vt_step {
     vt_folded *folded;   /* inference: one a convolution or linear layer covered */
     int folded_count;
     bool relu;
+    bool stem; /* training: convolution to depthwise convolution in one (backend/stem.h) */
     vt_kernel kernel;
     vt_op_args args;
     bool backward;
@@ -30,11 +32,12 @@ typedef struct vt_step {
 typedef struct vt_plan_node {
     bool needed, kept, needs_gradient;
     int consumers;
-    vt_node consumer;      /* the last one */
-    vt_node root;          /* whose memory holds this node's values */
-    vt_node gradient_root; /* whose memory holds its gradient */
-    int value_buffer, gradient_buffer, saved_buffer, seed_buffer; /* of a root; -1: none */
-    int step; /* that computes it; -1: an input or a view */
+    vt_node consumer;                                /* the last one */
+    vt_node root;                                    /* whose memory holds this node's values */
+    vt_node gradient_root;                           /* whose memory holds its gradient */
+    int value_buffer, gradient_buffer, saved_buffer; /* of a root; -1: none */
+    bool seeded;                                     /* an output whose gradient is given */
+    int step;                                        /* that computes it; -1: an input or a view */
 } vt_plan_node;
 
 struct vt_plan {
@@ -72,6 +75,14 @@ static inline bool vt_plan_is_view(const vt_plan *plan, vt_node node)
     const vt_op *op = plan->graph->nodes[node].op;
     if (!op) return false;
     return (op->flags & VT_OP_VIEW) || (op == &vt_op_dropout && !plan->options.training);
+}
+
+/* Somebody asked for the gradient of this node's output. */
+static inline bool vt_plan_wants_gradient(const vt_plan *plan, vt_node node)
+{
+    for (int i = 0; i < plan->options.gradient_count; i++)
+        if (plan->options.gradients[i] == node) return true;
+    return false;
 }
 
 #endif

@@ -17,6 +17,20 @@ static bool may_overwrite_input(const vt_plan *plan, vt_node node)
            !(def->op->flags & VT_OP_BACKWARD_READS_IN);
 }
 
+/* A step's backward may turn the gradient of its output into that of its input where nobody else
+ * writes the latter or wants the former. */
+static bool may_overwrite_gradient(const vt_plan *plan, const vt_step *step)
+{
+    vt_node in = plan->graph->nodes[step->first].in[0];
+    if (!step->kernel.in_place_gradient || !step->backward || step->args.grad_in[0].ndim < 0)
+        return false;
+    if (vt_plan_wants_gradient(plan, step->last)) return false;
+    for (;; in = plan->graph->nodes[in].in[0]) {
+        if (plan->nodes[in].consumers != 1 || plan->nodes[in].kept) return false;
+        if (!vt_plan_is_view(plan, in)) return true;
+    }
+}
+
 void vt_plan_alias(vt_plan *plan)
 {
     for (vt_node node = 0; node < (vt_node)plan->graph->node_count; node++) {
@@ -30,6 +44,11 @@ void vt_plan_alias(vt_plan *plan)
         } else if (n->step >= 0 && plan->steps[n->step].first == node &&
                    may_overwrite_input(plan, node)) {
             n->root = plan->nodes[def->in[0]].root;
+        }
+        if (n->step >= 0 && plan->steps[n->step].last == node &&
+            may_overwrite_gradient(plan, &plan->steps[n->step])) {
+            vt_node in = plan->graph->nodes[plan->steps[n->step].first].in[0];
+            n->gradient_root = plan->nodes[in].gradient_root;
         }
     }
 }
@@ -95,7 +114,7 @@ static void live_for_step(vt_plan *plan, int s)
         if (step->backward && (flags & VT_OP_BACKWARD_READS_IN))
             live_at(plan, buffer, backward_time(plan, s));
     }
-    if (step->backward && (flags & VT_OP_BACKWARD_READS_OUT))
+    if (step->backward && (step->relu || (flags & VT_OP_BACKWARD_READS_OUT)))
         live_at(plan, plan->nodes[plan->nodes[step->last].root].value_buffer,
                 backward_time(plan, s));
 }
@@ -106,7 +125,8 @@ static vt_status make_gradient_buffers(vt_plan *plan)
     int always = 2 * plan->step_count, begin = plan->step_count;
     for (vt_node node = 0; node < (vt_node)plan->graph->node_count; node++) {
         vt_plan_node *n = &plan->nodes[node];
-        if (!n->needed || !n->needs_gradient) continue;
+        bool inside = n->step >= 0 && plan->steps[n->step].last != node;
+        if (!n->needed || !n->needs_gradient || inside) continue;
         vt_plan_node *root = &plan->nodes[n->gradient_root];
         if (n->gradient_root == node) {
             size_t bytes;
@@ -114,12 +134,7 @@ static vt_status make_gradient_buffers(vt_plan *plan)
             int time = n->step >= 0 ? backward_time(plan, n->step) : always;
             n->gradient_buffer = add_buffer(plan, bytes, time, time);
         }
-        if (n->seed_buffer == 0) { /* marked by vt_plan_new: an output */
-            size_t bytes;
-            VT_TRY(node_bytes(plan, node, &bytes));
-            n->seed_buffer = add_buffer(plan, bytes, -1, always);
-            live_at(plan, root->gradient_buffer, begin);
-        }
+        if (n->seeded) live_at(plan, root->gradient_buffer, begin);
         for (vt_node user = node + 1; user < (vt_node)plan->graph->node_count; user++) {
             const vt_node_def *def = &plan->graph->nodes[user];
             const vt_plan_node *u = &plan->nodes[user];
@@ -142,15 +157,19 @@ static void *address(const vt_plan *plan, int buffer)
     return buffer < 0 ? NULL : plan->block + plan->buffers[buffer].offset;
 }
 
-/* Notes which gradients a step is the first to write, so that they start from zero. */
+/* Notes which gradients a step is the first to write: it overwrites them, or they start from zero.
+ */
 static void note_clear(vt_plan *plan, vt_step *step, bool *written)
 {
     const vt_node_def *def = &plan->graph->nodes[step->first];
     for (int i = 0; i < def->inputs; i++) {
         vt_node root = plan->nodes[def->in[i]].gradient_root;
-        if (!step->args.grad_in[i].data || written[root]) continue;
+        if (!step->args.grad_in[i].data) continue;
+        bool in_place = i == 0 && step->args.grad_in[i].data == step->args.grad_out.data;
+        step->args.overwrite[i] = in_place || (!written[root] && step->kernel.overwrites);
+        if (written[root]) continue;
         written[root] = true;
-        step->clear[step->clear_count++] = step->args.grad_in[i];
+        if (!step->args.overwrite[i]) step->clear[step->clear_count++] = step->args.grad_in[i];
     }
 }
 
@@ -167,11 +186,15 @@ static vt_status bind(vt_plan *plan)
         if (!n->needed) continue;
         VT_TRY(vt_graph_node_tensor(plan->graph, node, plan->options.batch, &plan->values[node]));
         plan->gradients[node] = plan->seeds[node] = plan->values[node];
+        plan->seeds[node].data = NULL;
         plan->values[node].data = address(plan, plan->nodes[n->root].value_buffer);
         plan->gradients[node].data =
             n->needs_gradient ? address(plan, plan->nodes[n->gradient_root].gradient_buffer) : NULL;
-        plan->seeds[node].data = address(plan, n->seed_buffer);
-        if (plan->seeds[node].data) written[n->gradient_root] = true;
+        if (!n->seeded || !n->needs_gradient) continue;
+        /* Seeds outlive the runs of other plans: they are not in the workspace. */
+        VT_TRY(vt_arena_alloc(plan->arena, &plan->seeds[node].data,
+                              vt_tensor_bytes(&plan->seeds[node]), "plan"));
+        written[n->gradient_root] = true;
     }
     void *scratch = plan->block + plan->block_bytes - plan->scratch_bytes;
     for (int s = plan->step_count - 1; s >= 0; s--) {
@@ -195,7 +218,7 @@ static vt_status bind(vt_plan *plan)
 vt_status vt_plan_place(vt_plan *plan)
 {
     size_t nodes = plan->graph->node_count, bytes;
-    VT_TRY(vt_arena_alloc(plan->arena, &plan->buffers, 4 * nodes * sizeof *plan->buffers, "plan"));
+    VT_TRY(vt_arena_alloc(plan->arena, &plan->buffers, 3 * nodes * sizeof *plan->buffers, "plan"));
     VT_TRY(make_value_buffers(plan));
     for (int s = 0; s < plan->step_count; s++) {
         vt_step *step = &plan->steps[s];

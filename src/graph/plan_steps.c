@@ -1,5 +1,6 @@
-/* Which kernel calls a plan makes: a call a node, or at inference a call for a convolution with its
- * batch normalization and ReLU, or one for a whole chain of these. */
+/* Which kernel calls a plan makes: a call a node, one for a batch normalization with its ReLU, or
+ * in training one for a network's first layers, or at inference one for a convolution with both, or
+ * for a whole chain of these. */
 #include <math.h>
 #include <string.h>
 
@@ -26,6 +27,15 @@ static vt_node sole_consumer(const vt_plan *plan, vt_node node)
 static bool next_is(const vt_plan *plan, vt_node node, const vt_op *op)
 {
     return node != VT_NO_NODE && def_of(plan, node)->op == op;
+}
+
+/* Takes the ReLU behind a batch normalization into its step. */
+static void fuse_relu(vt_plan *plan, vt_step *step)
+{
+    vt_node next = sole_consumer(plan, step->last);
+    if (vt_plan_wants_gradient(plan, step->last) || !next_is(plan, next, &vt_op_relu)) return;
+    step->relu = true;
+    step->last = next;
 }
 
 /* Takes the batch normalization and ReLU behind a convolution into its step. */
@@ -146,15 +156,20 @@ static bool stream_layer(const vt_plan *plan, const vt_step *step, vt_stream_lay
     return vt_conv2d_windows(out->window, options, in->size);
 }
 
-/* Turns steps [begin, end) into one, if the stream backend takes them. */
+/* Turns steps [begin, end) into one, if the stream backend takes them. Without depthwise layers a
+ * chain is bound by arithmetic, at which oneDNN is better (docs/onednn.md). */
 static vt_status try_chain(vt_plan *plan, int begin, int end, bool *out_done)
 {
     vt_stream_layer *layers = NULL;
     int count = end - begin;
     *out_done = false;
     VT_TRY(vt_arena_alloc(plan->arena, &layers, (size_t)count * sizeof *layers, "plan"));
-    for (int i = 0; i < count; i++)
+    bool depthwise = false;
+    for (int i = 0; i < count; i++) {
         if (!stream_layer(plan, &plan->steps[begin + i], &layers[i])) return VT_OK;
+        depthwise |= layers[i].depthwise;
+    }
+    if (!depthwise) return VT_OK;
     vt_step chain = {.first = plan->steps[begin].first, .last = plan->steps[end - 1].last};
     vt_status status = vt_stream_prepare(&chain.kernel, layers, count);
     if (status == VT_EUNSUPPORTED) return VT_OK;
@@ -191,26 +206,89 @@ static vt_status make_chains(vt_plan *plan)
     return VT_OK;
 }
 
+/* ---- the first layers in training ---- */
+
+static bool all_trainable(const vt_plan *plan, vt_node node)
+{
+    const vt_node_def *def = def_of(plan, node);
+    for (int i = 0; i < def->params; i++) {
+        const vt_param *param = &plan->graph->params[def->param[i]];
+        if (!param->is_buffer && !param->trainable) return false;
+    }
+    return true;
+}
+
+static int groups_of(const vt_plan *plan, vt_node node)
+{
+    int groups = ((const vt_conv2d_options *)def_of(plan, node)->options)->groups;
+    return groups > 1 ? groups : 1;
+}
+
+/* Convolution, batch normalization, ReLU, depthwise convolution from `node` on, all of them trained
+ * and nothing but the last one's output looked at. */
+static bool find_stem(const vt_plan *plan, vt_node node, vt_node nodes[4])
+{
+    const vt_op *const ops[4] = {&vt_op_conv2d, &vt_op_batch_norm, &vt_op_relu, &vt_op_conv2d};
+    for (int i = 0; i < 4; i++, node = sole_consumer(plan, node)) {
+        if (!next_is(plan, node, ops[i]) || !all_trainable(plan, node)) return false;
+        if (i < 3 && vt_plan_wants_gradient(plan, node)) return false;
+        nodes[i] = node;
+    }
+    vt_node image = def_of(plan, nodes[0])->in[0];
+    return !plan->nodes[image].needs_gradient && groups_of(plan, nodes[0]) == 1;
+}
+
+static vt_status try_stem(vt_plan *plan, vt_step *step)
+{
+    vt_node nodes[4];
+    if (!find_stem(plan, step->first, nodes)) return VT_OK;
+    const vt_node_def *conv = def_of(plan, nodes[0]), *depth = def_of(plan, nodes[3]);
+    const vt_conv2d_options *options = depth->options;
+    const int64_t *image = def_of(plan, conv->in[0])->shape.size;
+    vt_stem_layers layers = {.batch = plan->options.batch,
+                             .channels = (int)image[2],
+                             .filters = (int)conv->shape.size[2],
+                             .norm = def_of(plan, nodes[1])->options,
+                             .depth_kernel = plan->graph->params[depth->param[0]].value.data};
+    if (depth->params > 1) layers.depth_bias = plan->graph->params[depth->param[1]].value.data;
+    if (groups_of(plan, nodes[3]) != layers.filters || options->filters != layers.filters ||
+        !vt_conv2d_windows(layers.conv, conv->options, image) ||
+        !vt_conv2d_windows(layers.depth, options, conv->shape.size))
+        return VT_OK;
+    vt_status status = vt_stem_prepare(&step->kernel, &layers);
+    if (status == VT_EUNSUPPORTED) return VT_OK;
+    VT_TRY(status);
+    step->stem = true;
+    step->last = nodes[3];
+    return VT_OK;
+}
+
 vt_status vt_plan_make_steps(vt_plan *plan)
 {
     int nodes = (int)plan->graph->node_count;
-    bool inference = !plan->options.training && !plan->options.backward;
+    const vt_plan_options *options = &plan->options;
+    bool inference = !options->training && !options->backward;
+    bool stem = options->training && options->backward && !options->frozen &&
+                options->backend == VT_BACKEND_AUTO && plan->graph->dtype == VT_F32;
     VT_TRY(vt_arena_alloc(plan->arena, &plan->steps, (size_t)nodes * sizeof *plan->steps, "plan"));
     for (vt_node node = 0; node < nodes; node++) {
         vt_plan_node *n = &plan->nodes[node];
         if (!n->needed || n->step >= 0 || !def_of(plan, node)->op || vt_plan_is_view(plan, node))
             continue;
-        vt_step *step = &plan->steps[plan->step_count];
+        vt_step *step = &plan->steps[plan->step_count++];
         *step = (vt_step){.first = node, .last = node};
         if (inference && is_weighted(plan, node)) {
             VT_TRY(fuse(plan, step));
             VT_TRY(allocate_folded(plan, &step->folded[0]));
+        } else if (def_of(plan, node)->op == &vt_op_batch_norm) {
+            fuse_relu(plan, step);
+        } else if (stem) {
+            VT_TRY(try_stem(plan, step));
         }
         for (vt_node covered = node;; covered = plan->nodes[covered].consumer) {
-            plan->nodes[covered].step = plan->step_count;
+            plan->nodes[covered].step = plan->step_count - 1;
             if (covered == step->last) break;
         }
-        plan->step_count++;
     }
     if (inference && plan->options.backend == VT_BACKEND_AUTO) VT_TRY(make_chains(plan));
     for (int s = 0; s < plan->step_count; s++) /* chains moved them */
@@ -219,6 +297,18 @@ vt_status vt_plan_make_steps(vt_plan *plan)
             if (node == plan->steps[s].last) break;
         }
     return VT_OK;
+}
+
+/* The parameters of one node, from place `first` on. */
+static void describe_params(const vt_plan *plan, vt_step *step, vt_node node, int first)
+{
+    const vt_node_def *def = def_of(plan, node);
+    for (int i = 0; i < def->params; i++) {
+        const vt_param *param = &plan->graph->params[def->param[i]];
+        step->args.param[first + i] = param->value;
+        if (step->backward && param->trainable && !plan->options.frozen)
+            step->args.grad_param[first + i] = param->gradient;
+    }
 }
 
 /* Sizes of everything the kernel of a step will see; no data yet. */
@@ -245,10 +335,11 @@ static vt_status describe(const vt_plan *plan, vt_step *step)
     }
     for (int i = 0; i < VT_OP_MAX_PARAMS; i++)
         args->param[i].ndim = args->grad_param[i].ndim = -1;
-    for (int i = 0; i < def->params; i++) {
-        const vt_param *param = &plan->graph->params[def->param[i]];
-        args->param[i] = param->value;
-        if (step->backward && param->trainable) args->grad_param[i] = param->gradient;
+    describe_params(plan, step, step->first, 0);
+    if (step->stem) {
+        vt_node norm = plan->nodes[step->first].consumer;
+        describe_params(plan, step, norm, VT_STEM_GAMMA);
+        describe_params(plan, step, step->last, VT_STEM_DEPTH_KERNEL);
     }
     if (step->folded) {
         args->param[0] = step->folded[0].kernel;

@@ -24,7 +24,7 @@ VT_BOTH(backward)
 const vt_op vt_op_add = {
     .name = "add",
     .inputs = 2,
-    .flags = VT_OP_IN_PLACE,
+    .flags = VT_OP_IN_PLACE | VT_OP_OVERWRITES | VT_OP_GRADIENT_IN_PLACE,
     .infer = infer,
     .forward = forward,
     .backward = backward,
@@ -47,8 +47,14 @@ static void FN(backward)(const vt_op_args *args)
     int64_t n = vt_tensor_count(&args->out);
     const REAL *gy = args->grad_out.data;
     for (int input = 0; input < 2; input++) {
-        REAL *gx = args->grad_in[input].data;
-        if (!gx) continue;
+        REAL *gx = args->grad_in[input].data; /* the first may be gy */
+        if (!gx || gx == gy) continue;
+        if (args->overwrite[input]) {
+#pragma omp parallel for simd schedule(static) num_threads(vt_threads()) if (n > VT_PARALLEL_WORK)
+            for (int64_t i = 0; i < n; i++)
+                gx[i] = gy[i];
+            continue;
+        }
 #pragma omp parallel for simd schedule(static) num_threads(vt_threads()) if (n > VT_PARALLEL_WORK)
         for (int64_t i = 0; i < n; i++)
             gx[i] += gy[i];

@@ -6,7 +6,7 @@
 #include "ventral/graph.h"
 
 #define VT_OP_MAX_INPUTS 2
-#define VT_OP_MAX_PARAMS 4
+#define VT_OP_MAX_PARAMS 8
 
 /* Sizes of one sample, without the batch. */
 typedef struct vt_shape {
@@ -19,7 +19,8 @@ typedef enum vt_init {
     VT_INIT_ZERO,
     VT_INIT_ONE,
     VT_INIT_CONSTANT,       /* scale */
-    VT_INIT_NORMAL,         /* mean 0, s.d. scale */
+    VT_INIT_NORMAL,         /* mean `mean`, s.d. scale */
+    VT_INIT_UNIFORM,        /* U(low, high) */
     VT_INIT_GLOROT_UNIFORM, /* U(-l, l), l = sqrt(6 / (fan_in + fan_out)); Glorot & Bengio 2010 */
 } vt_init;
 
@@ -30,7 +31,7 @@ typedef struct vt_param_spec {
     int64_t size[VT_MAX_DIMS];
     bool is_buffer;
     vt_init init;
-    double fan_in, fan_out, scale;
+    double fan_in, fan_out, mean, scale, low, high;
 } vt_param_spec;
 
 /* Given: name, options, inputs and in[]. infer fills out, params and param[]. */
@@ -53,15 +54,17 @@ typedef struct vt_op_args {
     vt_tensor in[VT_OP_MAX_INPUTS];
     vt_tensor out;
     vt_tensor param[VT_OP_MAX_PARAMS]; /* ndim -1, data NULL for an absent one */
-    /* Backward adds into these; data is NULL where no gradient is wanted. */
+    /* Backward adds into these; data is NULL where no gradient is wanted. What `overwrite` says is
+     * written instead: for kernels that promise to mind it. */
     vt_tensor grad_in[VT_OP_MAX_INPUTS];
+    bool overwrite[VT_OP_MAX_INPUTS];
     vt_tensor grad_out;
     vt_tensor grad_param[VT_OP_MAX_PARAMS];
     void *saved;   /* saved_bytes, written by forward, read by backward */
     void *scratch; /* scratch_bytes, undefined before and after each call */
     uint64_t seed; /* dropout: masks are drawn from (seed, step, node, sample) */
     uint32_t step, node;
-    bool relu; /* inference: apply ReLU to the output (conv2d, linear) */
+    bool relu; /* apply ReLU to the output (inference: conv2d, linear; always: batch_norm) */
 } vt_op_args;
 
 enum {
@@ -69,6 +72,8 @@ enum {
     VT_OP_BACKWARD_READS_OUT = 2, /* backward looks at out */
     VT_OP_IN_PLACE = 4,           /* forward may have out.data == in[0].data */
     VT_OP_VIEW = 8,               /* out is in[0] under another shape: nothing is computed */
+    VT_OP_OVERWRITES = 16,        /* backward minds args->overwrite */
+    VT_OP_GRADIENT_IN_PLACE = 32, /* overwriting, it may have grad_in[0].data == grad_out.data */
 };
 
 typedef struct vt_op {

@@ -24,7 +24,7 @@ VT_BOTH(backward)
 const vt_op vt_op_relu = {
     .name = "relu",
     .inputs = 1,
-    .flags = VT_OP_BACKWARD_READS_OUT | VT_OP_IN_PLACE,
+    .flags = VT_OP_BACKWARD_READS_OUT | VT_OP_IN_PLACE | VT_OP_OVERWRITES | VT_OP_GRADIENT_IN_PLACE,
     .infer = infer,
     .forward = forward,
     .backward = backward,
@@ -46,11 +46,21 @@ static void FN(backward)(const vt_op_args *args)
 {
     int64_t n = vt_tensor_count(&args->out);
     const REAL *y = args->out.data, *gy = args->grad_out.data;
-    REAL *gx = args->grad_in[0].data;
+    REAL *gx = args->grad_in[0].data; /* may be gy */
     if (!gx) return;
+    if (args->overwrite[0]) {
 #pragma omp parallel for simd schedule(static) num_threads(vt_threads()) if (n > VT_PARALLEL_WORK)
-    for (int64_t i = 0; i < n; i++)
-        gx[i] += y[i] > 0 ? gy[i] : 0;
+        for (int64_t i = 0; i < n; i++) {
+            REAL g = gy[i];
+            gx[i] = y[i] > 0 ? g : 0;
+        }
+        return;
+    }
+#pragma omp parallel for simd schedule(static) num_threads(vt_threads()) if (n > VT_PARALLEL_WORK)
+    for (int64_t i = 0; i < n; i++) {
+        REAL g = gy[i]; /* whatever y is: vectors cannot skip */
+        gx[i] += y[i] > 0 ? g : 0;
+    }
 }
 
 #endif

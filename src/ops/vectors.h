@@ -44,7 +44,7 @@ static inline void FN(add_rows)(REAL *restrict y, const REAL *s, int rows, const
 }
 
 /* y[column] += the column's sum in x (rows, columns), summed in double: gradients of biases. */
-static void FN(add_column_sums)(REAL *y, const REAL *x, int64_t rows, int64_t columns)
+static inline void FN(add_column_sums)(REAL *y, const REAL *x, int64_t rows, int64_t columns)
 {
     enum { BLOCK = 16 };
 #pragma omp parallel for schedule(static)                                                          \
