@@ -1,4 +1,4 @@
-/* Models: a graph with its weights and what describes them.
+/* Models: a graph with its weights and what describes them. Networks of V1 are in resnet.h.
  *
  * compact: one neuron (Cowley, Stan, Pillow & Smith 2026). 112 x 112 x 3 image minus the channel
  * means; a 5 x 5 convolution, then four 5 x 5 depthwise-separable ones with strides 2, 2, 1, 1,
@@ -33,12 +33,20 @@ typedef struct vt_compact_options {
  */
 vt_status vt_compact_new(vt_model **out, const vt_compact_options *options);
 
+/* The compact model of one of a shared compact model's neurons: the same layers, and the two stages
+ * of the readout multiplied out to a flat one. It answers what the shared model's `output` does. */
+vt_status vt_compact_split(vt_model **out, vt_model *shared, int64_t output);
+
 /* Reads .safetensors (this library's own), Keras .keras and .h5, or PyTorch .pt, told apart by
  * their content. Weights are matched by name; unknown or missing names are an error that lists
  * them. */
 vt_status vt_model_read(vt_model **out, const char *path);
 /* Writes .safetensors with the architecture in its metadata. */
 vt_status vt_model_write(const vt_model *model, const char *path);
+/* Writes a compact or shared compact model with its readout as Keras's legacy .h5, laid out as the
+ * published files are, for Keras and this library to read. Whose neurons its outputs are is not in
+ * it. VT_EUNSUPPORTED for other models. */
+vt_status vt_model_write_keras(const vt_model *model, const char *path);
 void vt_model_free(vt_model *model);
 
 /* The model as named tensors with metadata, and back: what vt_model_write and _read put in a file,
@@ -49,13 +57,15 @@ vt_status vt_model_from_map(vt_model **out, const vt_tensor_map *map, const char
 vt_graph *vt_model_graph(vt_model *model);
 vt_node vt_model_input(const vt_model *model);
 vt_node vt_model_output(const vt_model *model);
-const char *vt_model_architecture(const vt_model *model); /* "compact", "shared_compact" */
+const char *
+vt_model_architecture(const vt_model *model);       /* "compact", "shared_compact", "resnet" */
 const char *vt_model_source(const vt_model *model); /* "safetensors", "keras", "torch", "new" */
 /* The file it was read from, for messages; "the model" when it was made. */
 const char *vt_model_label(const vt_model *model);
-/* Shape, filters and neurons as they are. */
-void vt_model_get_options(const vt_model *model, vt_compact_options *out);
-int64_t vt_model_outputs(const vt_model *model);
+/* Shape, filters and neurons as they are; VT_EUNSUPPORTED when it is not a compact model. */
+vt_status vt_model_compact_options(const vt_model *model, vt_compact_options *out);
+int64_t vt_model_outputs(const vt_model *model); /* neurons or classes */
+void vt_model_image_size(const vt_model *model, int *height, int *width);
 /* Sets epsilon of batch normalization, which PyTorch files do not hold: they are read with 1e-3,
  * that of the published Keras models. Plans made later obey. */
 vt_status vt_model_set_epsilon(vt_model *model, double epsilon);
@@ -74,10 +84,17 @@ const vt_model_session *vt_model_session_at(const vt_model *model, int index); /
 const vt_model_session *vt_model_find_session(const vt_model *model, const char *id);
 vt_status vt_model_add_session(vt_model *model, const vt_model_session *session);
 
-/* The colour means the V4 models subtract, red, green, blue. */
-extern const float vt_model_channel_means[3];
-/* float32 (count, height, width, 3) = images - channel means. */
-void vt_model_preprocess(float *out, const uint8_t *images, int64_t pixels);
+/* How images become a model's input: (value - mean) / sd of each colour, values 0 to 255. The V4
+ * models subtract channel means (sd 1); the V1 networks take -1 to 1. */
+typedef struct vt_preprocessing {
+    float mean[3], sd[3];
+} vt_preprocessing;
+extern const vt_preprocessing vt_preprocessing_v4, vt_preprocessing_v1;
+
+const vt_preprocessing *vt_model_preprocessing(const vt_model *model); /* borrowed */
+/* float32 (pixels, 3) from bytes (pixels, 3). */
+void vt_preprocess(float *out, const uint8_t *images, int64_t pixels,
+                   const vt_preprocessing *preprocessing);
 
 #ifdef __cplusplus
 }

@@ -5,18 +5,11 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "graph/graph.h"
 #include "models/compact.h"
 #include "models/model.h"
 
-const float vt_model_channel_means[3] = {116.222f, 109.270f, 100.381f};
-
-void vt_model_preprocess(float *out, const uint8_t *images, int64_t pixels)
-{
-#pragma omp parallel for
-    for (int64_t i = 0; i < pixels; i++)
-        for (int c = 0; c < 3; c++)
-            out[3 * i + c] = (float)images[3 * i + c] - vt_model_channel_means[c];
-}
+const vt_preprocessing vt_preprocessing_v4 = {{116.222f, 109.270f, 100.381f}, {1, 1, 1}};
 
 /* layer0: a full 5 x 5 convolution. */
 static vt_node first_layer(vt_graph *g, vt_node x, const vt_compact_options *o)
@@ -109,11 +102,12 @@ static vt_status check_options(const vt_compact_options *o)
 
 static vt_status build(vt_model *model)
 {
-    const vt_compact_options *o = &model->options;
+    const vt_compact_options *o = &model->options.compact;
     VT_TRY(vt_graph_new(&model->graph, VT_F32, VT_NAMES_KERAS));
     vt_graph *g = model->graph;
     model->input = vt_input(g, "image_input", 3, (int64_t[]){o->height, o->width, 3});
-    vt_node x = vt_compact_core(g, model->input, o, 0.01);
+    model->core_input = model->input;
+    vt_node x = vt_compact_core(g, model->input, o, VT_COMPACT_MOMENTUM);
     if (o->outputs > 0) x = o->shared ? shared_readout(g, x, o->outputs) : flat_readout(g, x);
     model->output = x;
     return vt_graph_finish(g, o->seed);
@@ -123,12 +117,16 @@ vt_status vt_compact_new(vt_model **out, const vt_compact_options *options)
 {
     vt_model *model = vt_alloc(1, sizeof *model);
     if (!model) return VT_ENOMEM;
-    model->options = *options;
+    vt_compact_options *o = &model->options.compact;
+    *o = *options;
+    if (o->height == 0) o->height = 112;
+    if (o->width == 0) o->width = 112;
+    if (o->epsilon == 0) o->epsilon = 1e-3;
+    model->architecture = o->shared ? &vt_architecture_shared_compact : &vt_architecture_compact;
+    model->preprocessing = vt_preprocessing_v4;
+    model->outputs = o->outputs;
     model->source = "new";
-    if (model->options.height == 0) model->options.height = 112;
-    if (model->options.width == 0) model->options.width = 112;
-    if (model->options.epsilon == 0) model->options.epsilon = 1e-3;
-    vt_status status = check_options(&model->options);
+    vt_status status = check_options(o);
     if (status == VT_OK) status = build(model);
     if (status != VT_OK) {
         vt_model_free(model);
@@ -137,3 +135,130 @@ vt_status vt_compact_new(vt_model **out, const vt_compact_options *options)
     *out = model;
     return VT_OK;
 }
+
+vt_status vt_model_compact_options(const vt_model *model, vt_compact_options *out)
+{
+    if (model->architecture != &vt_architecture_compact &&
+        model->architecture != &vt_architecture_shared_compact)
+        return vt_error(VT_EUNSUPPORTED, "%s: a compact model is needed, this is a %s",
+                        vt_model_label(model), vt_model_architecture(model));
+    *out = model->options.compact;
+    return VT_OK;
+}
+
+/* ---- in files ---- */
+
+static int describe(json_t *root, const vt_model *model)
+{
+    const vt_compact_options *o = &model->options.compact;
+    json_t *filters = json_array();
+    for (int i = 0; i < VT_COMPACT_LAYERS; i++)
+        json_array_append_new(filters, json_integer(o->filters[i]));
+    return json_object_update_new(root,
+                                  json_pack("{s:o, s:[i,i,i], s:f, s:b, s:i}", "filters", filters,
+                                            "input", o->height, o->width, 3, "epsilon", o->epsilon,
+                                            "linear", (int)o->linear, "outputs", o->outputs));
+}
+
+static vt_status parse(vt_compact_options *o, json_t *root, const char *label)
+{
+    json_error_t error;
+    json_t *filters;
+    int channels, linear;
+    if (json_unpack_ex(root, &error, 0, "{s:o, s:[i,i,i], s:F, s:b, s:i}", "filters", &filters,
+                       "input", &o->height, &o->width, &channels, "epsilon", &o->epsilon, "linear",
+                       &linear, "outputs", &o->outputs) != 0)
+        return vt_error(VT_EFORMAT, "%s: its description of the model is not usable: %s", label,
+                        error.text);
+    o->linear = linear;
+    if (channels != 3 || json_array_size(filters) != VT_COMPACT_LAYERS)
+        return vt_error(VT_EUNSUPPORTED,
+                        "%s: no compact model with %zu layers on %d colours is known", label,
+                        json_array_size(filters), channels);
+    for (int i = 0; i < VT_COMPACT_LAYERS; i++)
+        o->filters[i] = (int)json_integer_value(json_array_get(filters, (size_t)i));
+    return VT_OK;
+}
+
+static vt_status create_kind(vt_model **out, json_t *root, const char *label, bool shared)
+{
+    vt_compact_options options = {.shared = shared};
+    VT_TRY(parse(&options, root, label));
+    vt_status status = vt_compact_new(out, &options);
+    return status == VT_OK ? VT_OK : vt_error_context(status, "%s", label);
+}
+
+static vt_status create_compact(vt_model **out, json_t *root, const char *label)
+{
+    return create_kind(out, root, label, false);
+}
+
+static vt_status create_shared(vt_model **out, json_t *root, const char *label)
+{
+    return create_kind(out, root, label, true);
+}
+
+/* What no other kind claims is reported as an unfit compact model. */
+static bool knows(const vt_tensor_map *map)
+{
+    (void)map;
+    return true;
+}
+
+static vt_status infer(vt_model **out, const vt_tensor_map *map, const char *label)
+{
+    vt_compact_options options;
+    VT_TRY(vt_compact_infer(&options, map, label));
+    vt_status status = vt_compact_new(out, &options);
+    return status == VT_OK ? VT_OK : vt_error_context(status, "%s", label);
+}
+
+static vt_status export(const vt_model *model, vt_tensor_map *map)
+{
+    for (int i = 0; i < vt_graph_param_count(model->graph); i++) {
+        const vt_param *param = vt_graph_param(model->graph, i);
+        VT_TRY(vt_tensor_map_add_copy(map, param->name, &param->value));
+    }
+    return VT_OK;
+}
+
+static int maps(const vt_model *model, vt_model_map *out)
+{
+    const char *last = model->options.compact.linear ? "layer4_bn" : "layer4_act";
+    *out = (vt_model_map){.node = vt_graph_find(model->graph, last)};
+    return 1;
+}
+
+static vt_status with_outputs(vt_model **out, const vt_model *model, int outputs)
+{
+    vt_compact_options options = model->options.compact;
+    options.shared = true;
+    options.outputs = outputs;
+    vt_model *made;
+    VT_TRY(vt_compact_new(&made, &options));
+    vt_graph_copy_values(made->graph, model->graph, "");
+    *out = made;
+    return VT_OK;
+}
+
+const vt_architecture vt_architecture_compact = {
+    .name = "compact",
+    .describe = describe,
+    .create = create_compact,
+    .knows = knows,
+    .infer = infer,
+    .import = vt_compact_import,
+    .export = export,
+    .maps = maps,
+    .with_outputs = with_outputs,
+};
+
+const vt_architecture vt_architecture_shared_compact = {
+    .name = "shared_compact",
+    .describe = describe,
+    .create = create_shared,
+    .import = vt_compact_import,
+    .export = export,
+    .maps = maps,
+    .with_outputs = with_outputs,
+};

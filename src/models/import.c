@@ -1,100 +1,41 @@
-/* Weights into a graph by name, from the three layouts the published files have.
- *
- *             native (OHWI)      Keras                      PyTorch
- * full        (O, H, W, I)       (H, W, I, O)               (O, I, H, W)
- * depthwise   (C, H, W, 1)       (H, W, C, 1)               (C, 1, H, W)
- * dense       (units, features)  (features, units)          (units, features)
- * The published PyTorch files keep the readout in Keras's order of features: row, column, channel.
- */
-#include <jansson.h>
+/* Weights into a graph by name: every parameter must be in the file with the sizes the model needs,
+ * and everything in the file must be a parameter or a known constant. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "models/model.h"
 
-typedef enum layout { NATIVE, KERAS, TORCH } layout;
-
-static layout layout_of(const vt_tensor_map *map)
-{
-    const char *format = vt_tensor_map_get_text(map, "format");
-    if (format && strcmp(format, "keras") == 0) return KERAS;
-    return format && strcmp(format, "torch") == 0 ? TORCH : NATIVE;
-}
-
-/* The name a PyTorch file has for one of our parameters: layer1_conv.depthwise_kernel is
- * layers.layer1_conv_depth.weight. */
-static void torch_name(char *out, size_t size, const char *name)
-{
-    static const char *const roles[][2] = {{".depthwise_kernel", "_depth.weight"},
-                                           {".pointwise_kernel", "_point.weight"},
-                                           {".kernel", ".weight"},
-                                           {".gamma", ".weight"},
-                                           {".beta", ".bias"},
-                                           {".moving_mean", ".running_mean"},
-                                           {".moving_variance", ".running_var"}};
-    const char *dot = strrchr(name, '.');
-    int stem = (int)(dot - name);
-    const char *role = dot;
-    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
-        if (strcmp(dot, roles[i][0]) == 0) role = roles[i][1];
-    bool separable = strstr(name, "_conv.bias") && strcmp(name, "layer0_conv.bias") != 0;
-    snprintf(out, size, "layers.%.*s%s", stem, name, separable ? "_point.bias" : role);
-}
-
-static const vt_tensor *find(const vt_tensor_map *map, layout from, const char *name, char *used,
-                             size_t used_size)
-{
-    snprintf(used, used_size, "%s", name);
-    if (from != TORCH) return vt_tensor_map_find(map, name);
-    torch_name(used, used_size, name);
-    const vt_tensor *t = vt_tensor_map_find(map, used);
-    if (t) return t;
-    memmove(used, used + strlen("layers."), strlen(used) - strlen("layers.") + 1);
-    return vt_tensor_map_find(map, used);
-}
-
-/* Order of dimensions that turns a kernel of layout `from` into OHWI; NULL: it stays. */
-static const int *kernel_order(layout from, const char *name, int ndim)
-{
-    static const int keras_full[] = {3, 0, 1, 2}, keras_depthwise[] = {2, 0, 1, 3},
-                     keras_dense[] = {1, 0}, torch[] = {0, 2, 3, 1};
-    if (from == KERAS && ndim == 4)
-        return strstr(name, ".depthwise_kernel") ? keras_depthwise : keras_full;
-    if (from == KERAS && ndim == 2) return keras_dense;
-    return from == TORCH && ndim == 4 ? torch : NULL;
-}
-
 static vt_status check_finite(const vt_tensor *t, const char *label)
 {
     int64_t count = vt_tensor_count(t);
     for (int64_t i = 0; i < count; i++)
-        if (!isfinite(((const float *)t->data)[i]))
+        if (!isfinite(vt_tensor_get(t, i)))
             return vt_error(VT_ENUMERIC, "%s: tensor %s holds NaN or infinity", label, t->name);
     return VT_OK;
 }
 
-static vt_status copy_param(vt_param *param, const vt_tensor *t, layout from, const char *label)
+static vt_status check_sizes(const vt_tensor *turned, const vt_tensor *t, const vt_param *param,
+                             const char *label)
+{
+    char have[128], want[128];
+    bool same =
+        turned->ndim == param->value.ndim &&
+        memcmp(turned->size, param->value.size, (size_t)turned->ndim * sizeof *turned->size) == 0;
+    if (same) return VT_OK;
+    return vt_error(VT_ESHAPE, "%s: tensor %s of sizes %s comes out as %s, the model needs %s",
+                    label, t->name, vt_tensor_shape_text(t, (char[128]){0}, 128),
+                    vt_tensor_shape_text(turned, have, sizeof have),
+                    vt_tensor_shape_text(&param->value, want, sizeof want));
+}
+
+static vt_status copy_param(vt_param *param, const vt_tensor *t, const vt_import_rules *rules,
+                            const char *label)
 {
     vt_tensor turned, plain;
-    char have[128], want[128];
-    const int *order = kernel_order(from, param->name, t->ndim);
-    if (order)
-        VT_TRY(vt_tensor_permute(&turned, t, order));
-    else
-        VT_TRY(vt_tensor_convert(&turned, t, t->dtype));
-    bool same =
-        turned.ndim == param->value.ndim &&
-        memcmp(turned.size, param->value.size, (size_t)turned.ndim * sizeof *turned.size) == 0;
-    if (!same) {
-        vt_status status =
-            vt_error(VT_ESHAPE, "%s: tensor %s has sizes %s, the model needs %s", label, t->name,
-                     vt_tensor_shape_text(&turned, have, sizeof have),
-                     vt_tensor_shape_text(&param->value, want, sizeof want));
-        vt_tensor_free(&turned);
-        return status;
-    }
-    vt_status status = vt_tensor_convert(&plain, &turned, param->value.dtype);
+    VT_TRY(rules->turn(&turned, t, param));
+    vt_status status = check_sizes(&turned, t, param, label);
+    if (status == VT_OK) status = vt_tensor_convert(&plain, &turned, param->value.dtype);
     vt_tensor_free(&turned);
     if (status != VT_OK) return status;
     status = check_finite(&plain, label);
@@ -109,32 +50,32 @@ static void list_name(char *list, size_t size, const char *name)
     if (used + 4 < size) snprintf(list + used, size - used, "%s%s", used ? ", " : "", name);
 }
 
-static bool is_known(vt_graph *graph, const vt_tensor_map *map, layout from, const char *name)
+static bool is_known(vt_graph *graph, const vt_tensor_map *map, const vt_import_rules *rules,
+                     const char *name)
 {
     char used[VT_NAME_SIZE + 16];
-    size_t length = strlen(name);
-    if (from == TORCH && length > 19 && strcmp(name + length - 19, "num_batches_tracked") == 0)
-        return true; /* how often the statistics moved: not part of the function */
+    if (rules->is_constant(name)) return true;
     for (int i = 0; i < vt_graph_param_count(graph); i++) {
         const vt_param *param = vt_graph_param(graph, i);
-        if (find(map, from, param->name, used, sizeof used) && strcmp(used, name) == 0) return true;
+        if (rules->find(map, param->name, used, sizeof used) && strcmp(used, name) == 0)
+            return true;
     }
     return false;
 }
 
-vt_status vt_model_import(vt_model *model, const vt_tensor_map *map, const char *label)
+vt_status vt_import(vt_model *model, const vt_tensor_map *map, const char *label,
+                    const vt_import_rules *rules)
 {
     vt_graph *graph = model->graph;
-    layout from = layout_of(map);
     char missing[400] = "", unknown[400] = "", used[VT_NAME_SIZE + 16];
     for (int i = 0; i < vt_graph_param_count(graph); i++) {
         const vt_param *param = vt_graph_param(graph, i);
-        if (!find(map, from, param->name, used, sizeof used))
+        if (!rules->find(map, param->name, used, sizeof used))
             list_name(missing, sizeof missing, param->name);
     }
     for (int i = 0; i < vt_tensor_map_count(map); i++) {
         const char *name = vt_tensor_map_at(map, i)->name;
-        if (!is_known(graph, map, from, name)) list_name(unknown, sizeof unknown, name);
+        if (!is_known(graph, map, rules, name)) list_name(unknown, sizeof unknown, name);
     }
     if (*missing || *unknown)
         return vt_error(VT_EFORMAT, "%s: weights do not fit a %s model%s%s%s%s", label,
@@ -142,88 +83,8 @@ vt_status vt_model_import(vt_model *model, const vt_tensor_map *map, const char 
                         *unknown ? "; unknown: " : "", unknown);
     for (int i = 0; i < vt_graph_param_count(graph); i++) {
         vt_param *param = vt_graph_param(graph, i);
-        VT_TRY(copy_param(param, find(map, from, param->name, used, sizeof used), from, label));
+        VT_TRY(copy_param(param, rules->find(map, param->name, used, sizeof used), rules, label));
     }
     vt_graph_touch(graph);
-    return VT_OK;
-}
-
-/* ---- what the tensors say of the architecture ---- */
-
-/* Size of the last layer's map along one side, and from it the image's: strides 2 and 2. */
-static vt_status square_image(vt_compact_options *o, int64_t positions, const char *label)
-{
-    int64_t side = (int64_t)lround(sqrt((double)positions));
-    if (side < 1 || side * side != positions || side > 1024)
-        return vt_error(VT_EFORMAT, "%s: its readout has %lld positions, not a square map", label,
-                        (long long)positions);
-    o->height = o->width = (int)(4 * side);
-    return VT_OK;
-}
-
-/* Filters of a convolution, the dimension that holds them being first (OHWI, OIHW) or last (HWIO).
- */
-static int filters_of(const vt_tensor *t, layout from)
-{
-    return t && t->ndim == 4 ? (int)t->size[from == KERAS ? 3 : 0] : 0;
-}
-
-/* Epsilon and image size of the first layers in a Keras configuration; whether it has no ReLU. */
-static void read_config(vt_compact_options *o, const char *config)
-{
-    json_t *root = json_loads(config, 0, NULL);
-    json_t *layers = json_object_get(json_object_get(root, "config"), "layers"), *layer;
-    size_t index, activations = 0;
-    json_array_foreach(layers, index, layer)
-    {
-        json_t *settings = json_object_get(layer, "config");
-        const char *kind = json_string_value(json_object_get(layer, "class_name"));
-        json_t *shape = json_object_get(settings, "batch_shape");
-        if (!shape) shape = json_object_get(settings, "batch_input_shape");
-        if (json_array_size(shape) == 4) {
-            o->height = (int)json_integer_value(json_array_get(shape, 1));
-            o->width = (int)json_integer_value(json_array_get(shape, 2));
-        }
-        json_t *epsilon = json_object_get(settings, "epsilon");
-        if (kind && strncmp(kind, "BatchNormalization", 18) == 0 && json_is_number(epsilon))
-            o->epsilon = json_number_value(epsilon);
-        const char *function = json_string_value(json_object_get(settings, "activation"));
-        activations +=
-            kind && strcmp(kind, "Activation") == 0 && function && strcmp(function, "relu") == 0;
-    }
-    if (layers) o->linear = activations == 0;
-    json_decref(root);
-}
-
-vt_status vt_model_infer_options(vt_compact_options *out, const vt_tensor_map *map,
-                                 const char *label)
-{
-    layout from = layout_of(map);
-    char name[64], used[VT_NAME_SIZE + 16];
-    vt_compact_options o = {.epsilon = 1e-3}; /* PyTorch files do not say; Keras made them all */
-    for (int i = 0; i < VT_COMPACT_LAYERS; i++) {
-        snprintf(name, sizeof name, i ? "layer%d_conv.pointwise_kernel" : "layer%d_conv.kernel", i);
-        o.filters[i] = filters_of(find(map, from, name, used, sizeof used), from);
-        if (o.filters[i] < 1)
-            return vt_error(VT_EFORMAT, "%s: no tensor %s: this is not a compact V4 model", label,
-                            name);
-    }
-    const vt_tensor *flat = find(map, from, "Beta.kernel", used, sizeof used);
-    const vt_tensor *pool =
-        find(map, from, "spatial_pool_stage.depthwise_kernel", used, sizeof used);
-    if (pool && pool->ndim == 4) {
-        o.shared = true;
-        int64_t positions = vt_tensor_count(pool);
-        o.outputs = (int)pool->size[from == KERAS ? 2 : 0];
-        VT_TRY(square_image(&o, o.outputs ? positions / o.outputs : 0, label));
-    } else if (flat) {
-        o.outputs = 1;
-        VT_TRY(square_image(&o, vt_tensor_count(flat) / o.filters[4], label));
-    } else {
-        return vt_error(VT_EFORMAT, "%s: neither Beta nor spatial_pool_stage: no readout", label);
-    }
-    const char *config = vt_tensor_map_get_text(map, "config");
-    if (config) read_config(&o, config);
-    *out = o;
     return VT_OK;
 }

@@ -7,10 +7,22 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/hash.h"
+#include "io/torch.h"
 #include "ventral/io.h"
+#include "ventral/progress.h"
 #include "ventral/weights.h"
 
-static const char architecture_key[] = "ventral.model";
+static const char description_key[] = "ventral.model";
+
+/* In the order in which files without a description are tried. */
+static const vt_architecture *const architectures[] = {
+    &vt_architecture_resnet,
+    &vt_architecture_shared_compact,
+    &vt_architecture_compact,
+    &vt_architecture_ensemble,
+};
+enum { ARCHITECTURES = sizeof architectures / sizeof *architectures };
 
 void vt_model_free(vt_model *model)
 {
@@ -18,6 +30,8 @@ void vt_model_free(vt_model *model)
     vt_graph_free(model->graph);
     free(model->sessions);
     free(model->label);
+    free(model->front);
+    free(model->tap);
     free(model);
 }
 
@@ -38,7 +52,7 @@ vt_node vt_model_output(const vt_model *model)
 
 const char *vt_model_architecture(const vt_model *model)
 {
-    return model->options.shared ? "shared_compact" : "compact";
+    return model->architecture->name;
 }
 
 const char *vt_model_source(const vt_model *model)
@@ -51,20 +65,43 @@ const char *vt_model_label(const vt_model *model)
     return model->label ? model->label : "the model";
 }
 
-void vt_model_get_options(const vt_model *model, vt_compact_options *out)
-{
-    *out = model->options;
-}
-
 int64_t vt_model_outputs(const vt_model *model)
 {
-    return model->options.outputs;
+    return model->outputs;
+}
+
+void vt_model_image_size(const vt_model *model, int *height, int *width)
+{
+    int64_t size[VT_MAX_DIMS];
+    vt_graph_node_size(model->graph, model->input, size);
+    *height = (int)size[0];
+    *width = (int)size[1];
+}
+
+const vt_preprocessing *vt_model_preprocessing(const vt_model *model)
+{
+    return &model->preprocessing;
+}
+
+void vt_preprocess(float *out, const uint8_t *images, int64_t pixels,
+                   const vt_preprocessing *preprocessing)
+{
+    const float *mean = preprocessing->mean, *sd = preprocessing->sd;
+#pragma omp parallel for num_threads(vt_threads())
+    for (int64_t i = 0; i < pixels; i++)
+        for (int c = 0; c < 3; c++)
+            out[3 * i + c] = ((float)images[3 * i + c] - mean[c]) / sd[c];
 }
 
 vt_status vt_model_set_epsilon(vt_model *model, double epsilon)
 {
     VT_TRY(vt_graph_set_epsilon(model->graph, epsilon));
-    model->options.epsilon = epsilon;
+    if (model->architecture == &vt_architecture_ensemble)
+        model->options.ensemble.epsilon = epsilon;
+    else if (model->architecture == &vt_architecture_resnet)
+        model->options.resnet.epsilon = epsilon;
+    else
+        model->options.compact.epsilon = epsilon;
     return VT_OK;
 }
 
@@ -99,11 +136,11 @@ const vt_model_session *vt_model_find_session(const vt_model *model, const char 
 vt_status vt_model_add_session(vt_model *model, const vt_model_session *session)
 {
     if (session->first < 0 || session->count < 1 || session->first_neuron < 0 ||
-        session->count > model->options.outputs ||
-        session->first > model->options.outputs - session->count)
-        return vt_error(VT_EINVAL, "session %s: outputs %lld to %lld, but the model has %d",
+        session->count > model->outputs || session->first > model->outputs - session->count)
+        return vt_error(VT_EINVAL, "session %s: outputs %lld to %lld, but the model has %lld",
                         session->id, (long long)session->first,
-                        (long long)(session->first + session->count - 1), model->options.outputs);
+                        (long long)(session->first + session->count - 1),
+                        (long long)model->outputs);
     size_t count = model->session_count;
     vt_model_session *sessions = vt_grow(model->sessions, count, count + 1, sizeof *sessions);
     if (!sessions) return VT_ENOMEM;
@@ -114,12 +151,17 @@ vt_status vt_model_add_session(vt_model *model, const vt_model_session *session)
 
 /* ---- architecture as JSON ---- */
 
+json_t *vt_model_describe(const vt_model *model)
+{
+    json_t *root = json_pack("{s:s}", "architecture", vt_model_architecture(model));
+    if (root && model->architecture->describe(root, model) == 0) return root;
+    json_decref(root);
+    return NULL;
+}
+
 static json_t *describe(const vt_model *model)
 {
-    const vt_compact_options *o = &model->options;
-    json_t *filters = json_array(), *sessions = json_array();
-    for (int i = 0; i < VT_COMPACT_LAYERS; i++)
-        json_array_append_new(filters, json_integer(o->filters[i]));
+    json_t *sessions = json_array();
     for (size_t i = 0; i < model->session_count; i++) {
         const vt_model_session *s = &model->sessions[i];
         json_array_append_new(sessions,
@@ -127,33 +169,24 @@ static json_t *describe(const vt_model *model)
                                         (json_int_t)s->first, "count", (json_int_t)s->count,
                                         "first_neuron", (json_int_t)s->first_neuron));
     }
-    return json_pack("{s:s, s:o, s:[i,i,i], s:f, s:b, s:i, s:o}", "architecture",
-                     vt_model_architecture(model), "filters", filters, "input", o->height, o->width,
-                     3, "epsilon", o->epsilon, "linear", (int)o->linear, "outputs", o->outputs,
-                     "sessions", sessions);
+    json_t *root = vt_model_describe(model);
+    if (root && json_object_set_new(root, "sessions", sessions) == 0) return root;
+    json_decref(root);
+    return NULL;
 }
 
-static vt_status parse_options(vt_compact_options *o, json_t *root, const char *label)
+static vt_status find_architecture(const vt_architecture **out, json_t *root, const char *label)
 {
-    json_error_t error;
-    const char *architecture;
-    json_t *filters;
-    int channels, linear;
-    if (json_unpack_ex(root, &error, 0, "{s:s, s:o, s:[i,i,i], s:F, s:b, s:i}", "architecture",
-                       &architecture, "filters", &filters, "input", &o->height, &o->width,
-                       &channels, "epsilon", &o->epsilon, "linear", &linear, "outputs",
-                       &o->outputs) != 0)
-        return vt_error(VT_EFORMAT, "%s: its description of the model is not usable: %s", label,
-                        error.text);
-    o->shared = strcmp(architecture, "shared_compact") == 0;
-    o->linear = linear;
-    if ((!o->shared && strcmp(architecture, "compact") != 0) || channels != 3 ||
-        json_array_size(filters) != VT_COMPACT_LAYERS)
-        return vt_error(VT_EUNSUPPORTED, "%s: no model of the kind %s with %zu layers is known",
-                        label, architecture, json_array_size(filters));
-    for (int i = 0; i < VT_COMPACT_LAYERS; i++)
-        o->filters[i] = (int)json_integer_value(json_array_get(filters, (size_t)i));
-    return VT_OK;
+    const char *name = json_string_value(json_object_get(root, "architecture"));
+    if (!name)
+        return vt_error(VT_EFORMAT, "%s: its description of the model names no architecture",
+                        label);
+    for (int i = 0; i < ARCHITECTURES; i++)
+        if (strcmp(architectures[i]->name, name) == 0) {
+            *out = architectures[i];
+            return VT_OK;
+        }
+    return vt_error(VT_EUNSUPPORTED, "%s: no model of the kind %s is known", label, name);
 }
 
 static vt_status parse_sessions(vt_model *model, json_t *root, const char *label)
@@ -179,19 +212,57 @@ static vt_status parse_sessions(vt_model *model, json_t *root, const char *label
     return VT_OK;
 }
 
+vt_status vt_model_checksum(const vt_model *model, uint64_t *out)
+{
+    json_t *root = vt_model_describe(model);
+    char *text = root ? json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    json_decref(root);
+    if (!text) return vt_error(VT_ENOMEM, "the model's description could not be made");
+    uint64_t sum = vt_hash64(text, strlen(text), 0);
+    free(text);
+    sum = vt_hash64(&model->preprocessing, sizeof model->preprocessing, sum);
+    for (int i = 0; i < vt_graph_param_count(model->graph); i++) {
+        const vt_param *param = vt_graph_param(model->graph, i);
+        sum = vt_hash64(param->name, strlen(param->name), sum);
+        sum = vt_hash64(param->value.data, vt_tensor_bytes(&param->value), sum);
+    }
+    *out = sum;
+    return VT_OK;
+}
+
+vt_status vt_model_from_description(vt_model **out, json_t *root, const char *label)
+{
+    const vt_architecture *architecture = NULL;
+    VT_TRY(find_architecture(&architecture, root, label));
+    return architecture->create(out, root, label);
+}
+
+/* ---- maps and readouts ---- */
+
+int vt_model_maps(const vt_model *model, vt_model_map maps[VT_ENSEMBLE_MEMBERS])
+{
+    return model->architecture->maps ? model->architecture->maps(model, maps) : 0;
+}
+
+vt_status vt_model_with_outputs(vt_model **out, const vt_model *model, int outputs)
+{
+    if (!model->architecture->with_outputs)
+        return vt_error(VT_EUNSUPPORTED,
+                        "%s: a compact model or an ensemble is needed, this is a %s",
+                        vt_model_label(model), vt_model_architecture(model));
+    return model->architecture->with_outputs(out, model, outputs);
+}
+
 /* ---- to and from named tensors ---- */
 
 vt_status vt_model_to_map(const vt_model *model, vt_tensor_map *map)
 {
-    for (int i = 0; i < vt_graph_param_count(model->graph); i++) {
-        const vt_param *param = vt_graph_param(model->graph, i);
-        VT_TRY(vt_tensor_map_add_copy(map, param->name, &param->value));
-    }
+    VT_TRY(model->architecture->export(model, map));
     json_t *root = describe(model);
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     if (!text) return vt_error(VT_ENOMEM, "the model's description could not be made");
-    vt_status status = vt_tensor_map_set_text(map, architecture_key, text);
+    vt_status status = vt_tensor_map_set_text(map, description_key, text);
     free(text);
     return status;
 }
@@ -204,15 +275,15 @@ static vt_status from_description(vt_model **out, const vt_tensor_map *map, cons
     if (!root)
         return vt_error(VT_EFORMAT, "%s: its description of the model is not JSON: %s", label,
                         error.text);
-    vt_compact_options options = {.outputs = 0};
     vt_model *model = NULL;
-    vt_status status = parse_options(&options, root, label);
-    if (status == VT_OK) {
-        status = vt_compact_new(&model, &options);
-        if (status != VT_OK) status = vt_error_context(status, "%s", label);
-    }
+    int64_t elements = 0; /* so that a description cannot ask for more memory than weights need */
+    for (int i = 0; i < vt_tensor_map_count(map); i++)
+        elements += vt_tensor_count(vt_tensor_map_at(map, i));
+    vt_status status = json_object_set_new(root, "elements", json_integer(elements)) == 0
+                           ? vt_model_from_description(&model, root, label)
+                           : vt_error(VT_EFORMAT, "%s: its description is no object", label);
     if (status == VT_OK) status = parse_sessions(model, root, label);
-    if (status == VT_OK) status = vt_model_import(model, map, label);
+    if (status == VT_OK) status = model->architecture->import(model, map, label);
     json_decref(root);
     if (status != VT_OK) {
         vt_model_free(model);
@@ -226,12 +297,12 @@ static vt_status from_description(vt_model **out, const vt_tensor_map *map, cons
 /* Without a description: the architecture is what fits the names and sizes. */
 static vt_status from_names(vt_model **out, const vt_tensor_map *map, const char *label)
 {
-    vt_compact_options options;
+    int kind = 0;
+    while (!architectures[kind]->knows || !architectures[kind]->knows(map))
+        kind++;
     vt_model *model;
-    VT_TRY(vt_model_infer_options(&options, map, label));
-    vt_status status = vt_compact_new(&model, &options);
-    if (status != VT_OK) return vt_error_context(status, "%s", label);
-    status = vt_model_import(model, map, label);
+    VT_TRY(architectures[kind]->infer(&model, map, label));
+    vt_status status = architectures[kind]->import(model, map, label);
     if (status == VT_OK) status = vt_model_published_sessions(model, label);
     if (status != VT_OK) {
         vt_model_free(model);
@@ -248,7 +319,7 @@ static vt_status from_names(vt_model **out, const vt_tensor_map *map, const char
 
 vt_status vt_model_from_map(vt_model **out, const vt_tensor_map *map, const char *label)
 {
-    const char *text = vt_tensor_map_get_text(map, architecture_key);
+    const char *text = vt_tensor_map_get_text(map, description_key);
     vt_model *model;
     VT_TRY(text ? from_description(&model, map, text, label) : from_names(&model, map, label));
     model->label = vt_strdup(label);
@@ -287,22 +358,32 @@ static vt_status parse_any(vt_tensor_map **out, const unsigned char *data, size_
         return keras ? vt_keras_parse(out, data, size, path)
                      : vt_torch_parse(out, data, size, path);
     }
+    if (vt_torch_is_stream(data, size) || vt_torch_is_tar(data, size))
+        return vt_torch_parse(out, data, size, path);
     if (size > 8 && data[8] == '{') return vt_safetensors_parse(out, data, size, path);
-    return vt_error(VT_EFORMAT,
-                    "%s: not a model: expected .safetensors, .keras, .h5 or a zip-format .pt",
-                    path);
+    return vt_error(VT_EFORMAT, "%s: not a model: expected .safetensors, .keras, .h5 or .pt", path);
+}
+
+vt_status vt_model_read_map(vt_tensor_map **out, const char *path)
+{
+    void *data;
+    size_t size;
+    VT_TRY(vt_file_read(&data, &size, path));
+    vt_status status = parse_any(out, data, size, path);
+    free(data);
+    return status;
+}
+
+bool vt_model_is_described(const vt_tensor_map *map)
+{
+    return vt_tensor_map_get_text(map, description_key) != NULL;
 }
 
 vt_status vt_model_read(vt_model **out, const char *path)
 {
-    void *data;
-    size_t size;
     vt_tensor_map *map;
-    VT_TRY(vt_file_read(&data, &size, path));
-    vt_status status = parse_any(&map, data, size, path);
-    free(data);
-    if (status != VT_OK) return status;
-    status = vt_model_from_map(out, map, path);
+    VT_TRY(vt_model_read_map(&map, path));
+    vt_status status = vt_model_from_map(out, map, path);
     vt_tensor_map_free(map);
     return status;
 }

@@ -11,8 +11,8 @@ static const vt_model_session shared_sessions[] = {
 
 vt_status vt_model_published_sessions(vt_model *model, const char *path)
 {
-    if (model->options.shared) {
-        if (model->options.outputs != 219) return VT_OK;
+    if (model->architecture == &vt_architecture_shared_compact) {
+        if (model->outputs != 219) return VT_OK;
         for (size_t i = 0; i < sizeof shared_sessions / sizeof *shared_sessions; i++)
             VT_TRY(vt_model_add_session(model, &shared_sessions[i]));
         return VT_OK;
