@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "data/image_files.h"
+#include "data/image_source.h"
 #include "io/image.h"
 #include "io/npy.h"
 #include "ventral/io.h"
@@ -67,22 +69,6 @@ static int compare_entries(const void *a, const void *b)
     return compare_natural(((const struct entry *)a)->name, ((const struct entry *)b)->name);
 }
 
-static const char *file_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
-static bool is_image(const char *path)
-{
-    static const char *const endings[] = {".jpg", ".jpeg", ".png"};
-    const char *name = file_name(path), *dot = strrchr(name, '.');
-    if (!dot || name[0] == '.' || strncmp(path, "__MACOSX/", 9) == 0) return false;
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-        if (strcasecmp(dot, endings[i]) == 0) return true;
-    return false;
-}
-
 static vt_status add_entry(vt_image_source *source, const char *name, int64_t position)
 {
     if (source->count == source->capacity) {
@@ -102,7 +88,8 @@ static vt_status list_zip(vt_image_source *source)
     VT_TRY(vt_zip_open(&source->zip, source->path));
     for (int64_t i = 0; i < vt_zip_count(source->zip); i++) {
         const char *name = vt_zip_name(source->zip, i);
-        if (is_image(name)) VT_TRY(add_entry(source, name, i));
+        if (strncmp(name, "__MACOSX/", 9) != 0 && vt_is_image_file(name))
+            VT_TRY(add_entry(source, name, i));
     }
     return VT_OK;
 }
@@ -122,7 +109,7 @@ static vt_status list_folder(vt_image_source *source)
         return vt_error(VT_EIO, "%s: cannot list the folder: %s", source->path, strerror(errno));
     vt_status status = VT_OK;
     for (struct dirent *item; status == VT_OK && (item = readdir(folder));) {
-        if (!is_image(item->d_name) || is_other(folder, item)) continue;
+        if (!vt_is_image_file(item->d_name) || is_other(folder, item)) continue;
         char *name = vt_strdup(item->d_name);
         status = name ? add_entry(source, name, 0) : VT_ENOMEM;
         if (status != VT_OK) free(name);
@@ -174,7 +161,7 @@ static vt_status open_array(vt_image_source *source, size_t size)
 static vt_status list_images(vt_image_source *source)
 {
     struct stat info;
-    const char *dot = strrchr(file_name(source->path), '.');
+    const char *dot = strrchr(vt_file_name(source->path), '.');
     if (stat(source->path, &info) != 0)
         return vt_error(errno == ENOENT || errno == ENOTDIR ? VT_ENOTFOUND : VT_EIO,
                         "%s: cannot open images: %s", source->path, strerror(errno));
@@ -233,11 +220,16 @@ int64_t vt_image_source_count(const vt_image_source *source)
     return source->count;
 }
 
-const char *vt_image_source_name(const vt_image_source *source, int64_t index)
+const char *vt_image_source_entry(const vt_image_source *source, int64_t index)
 {
     if (index < 0 || index >= source->count) return NULL;
-    if (source->kind == ARRAY) return source->numbers[index];
-    return file_name(source->entries[index].name);
+    return source->kind == ARRAY ? source->numbers[index] : source->entries[index].name;
+}
+
+const char *vt_image_source_name(const vt_image_source *source, int64_t index)
+{
+    const char *entry = vt_image_source_entry(source, index);
+    return entry ? vt_file_name(entry) : NULL;
 }
 
 static vt_status check_index(const vt_image_source *source, int64_t index)

@@ -1,4 +1,4 @@
-/* Stimulus sets over images, or over a float32 .npy read piece by piece. */
+/* Stimulus sets over images, over a stream of them, or over a float32 .npy read piece by piece. */
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -15,7 +15,8 @@
 
 struct vt_stimulus_set {
     vt_image_source *images, *own_images;
-    int fd; /* of an array; -1: images */
+    vt_image_stream *stream;
+    int fd; /* of an array; -1: images or a stream */
     char *path;
     int64_t size[4];
     off_t data_offset;
@@ -84,14 +85,25 @@ vt_status vt_stimulus_set_open(vt_stimulus_set **out, const char *path)
     return VT_OK;
 }
 
-vt_status vt_stimulus_set_from_images(vt_stimulus_set **out, vt_image_source *images)
+static vt_status make_over(vt_stimulus_set **out, vt_image_source *images, vt_image_stream *stream)
 {
     vt_stimulus_set *set = vt_alloc(1, sizeof *set);
     if (!set) return VT_ENOMEM;
     set->fd = -1;
     set->images = images;
+    set->stream = stream;
     *out = set;
     return VT_OK;
+}
+
+vt_status vt_stimulus_set_from_images(vt_stimulus_set **out, vt_image_source *images)
+{
+    return make_over(out, images, NULL);
+}
+
+vt_status vt_stimulus_set_from_stream(vt_stimulus_set **out, vt_image_stream *stream)
+{
+    return make_over(out, NULL, stream);
 }
 
 void vt_stimulus_set_close(vt_stimulus_set *set)
@@ -106,6 +118,7 @@ void vt_stimulus_set_close(vt_stimulus_set *set)
 
 int64_t vt_stimulus_set_count(const vt_stimulus_set *set)
 {
+    if (set->stream) return vt_image_stream_count(set->stream);
     return set->images ? vt_image_source_count(set->images) : set->size[0];
 }
 
@@ -145,10 +158,24 @@ static vt_status read_array(vt_stimulus_set *set, const int64_t *indices, int64_
     return VT_OK;
 }
 
-vt_status vt_stimulus_set_read(vt_stimulus_set *set, const int64_t *indices, int64_t count,
-                               int height, int width, float *out)
+static vt_status read_pixels(vt_stimulus_set *set, const int64_t *indices, int64_t count,
+                             int height, int width)
 {
-    if (!set->images) return read_array(set, indices, count, height, width, out);
+    int own_height, own_width;
+    if (set->images)
+        return vt_image_source_read_list(set->images, indices, count, height, width, set->pixels);
+    vt_image_stream_size(set->stream, &own_height, &own_width);
+    if (own_height != height || own_width != width)
+        return vt_error(VT_ESHAPE, "images of %d x %d in the stream, the model takes %d x %d",
+                        own_height, own_width, height, width);
+    return vt_image_stream_read(set->stream, indices, count, set->pixels);
+}
+
+vt_status vt_stimulus_set_read(vt_stimulus_set *set, const int64_t *indices, int64_t count,
+                               int height, int width, const vt_preprocessing *preprocessing,
+                               float *out)
+{
+    if (set->fd >= 0) return read_array(set, indices, count, height, width, out);
     size_t bytes;
     if (count < 0 || height < 1 || width < 1 ||
         !vt_mul_ok(&bytes, (size_t)count * 3, (size_t)height * (size_t)width))
@@ -160,7 +187,7 @@ vt_status vt_stimulus_set_read(vt_stimulus_set *set, const int64_t *indices, int
         set->pixels = pixels;
         set->pixel_bytes = bytes;
     }
-    VT_TRY(vt_image_source_read_list(set->images, indices, count, height, width, set->pixels));
-    vt_model_preprocess(out, set->pixels, count * height * width);
+    VT_TRY(read_pixels(set, indices, count, height, width));
+    vt_preprocess(out, set->pixels, count * height * width, preprocessing);
     return VT_OK;
 }
