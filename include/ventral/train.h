@@ -59,7 +59,8 @@ double vt_schedule_rate(const vt_schedule *schedule, double epoch);
 
 /* Gaussian blur with s.d. `sigma` pixels over height and width of the kernels whose names end in
  * `suffix`, each filter and channel by itself, edges weighted by what lies inside (Cowley et al.
- * 2026 blur depthwise kernels and readouts with 0.5 between stretches of training). */
+ * 2026 blur depthwise kernels and readouts with 0.5 between stretches of training). The kernel of a
+ * linear layer that reads a flattened map has its height and width, too. */
 vt_status vt_blur_kernels(vt_graph *graph, const char *suffix, double sigma);
 
 #ifdef __cplusplus

@@ -2,14 +2,21 @@
  *
  * Adam (Kingma & Ba 2015): m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2,
  * w -= rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon).
- * Decoupled decay: Loshchilov & Hutter 2019. */
+ * Decoupled decay: Loshchilov & Hutter 2019.
+ *
+ * It is bound by memory: one pass over gradients for their norms, and one that updates. Both go
+ * over chunks of parameters that do not depend on the number of threads, nor do the results. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/vectorized.h"
 #include "base/arena.h"
+#include "ventral/progress.h"
 #include "ventral/train.h"
+
+enum { CHUNK = 16384, LANES = 16 };
 
 typedef struct slot {
     vt_param *param;
@@ -19,17 +26,42 @@ typedef struct slot {
     int64_t steps;         /* updates this parameter had: Adam's t */
 } slot;
 
+/* Some elements of one parameter. */
+typedef struct chunk {
+    int slot;
+    int64_t first, count;
+    double norm; /* squared, of the present gradient */
+} chunk;
+
 struct vt_optimizer {
     vt_graph *graph;
     vt_arena *arena;
     vt_optimizer_options options;
     slot *slots;
     int count;
+    chunk *chunks;
+    int64_t chunk_count;
 };
 
 static double or_default(double value, double standard)
 {
     return value == 0 ? standard : value;
+}
+
+static vt_status make_chunks(vt_optimizer *optimizer)
+{
+    int64_t count = 0;
+    for (int i = 0; i < optimizer->count; i++)
+        count += (vt_tensor_count(&optimizer->slots[i].param->value) + CHUNK - 1) / CHUNK;
+    VT_TRY(vt_arena_alloc(optimizer->arena, &optimizer->chunks,
+                          (size_t)count * sizeof *optimizer->chunks, "optimiser"));
+    for (int i = 0; i < optimizer->count; i++) {
+        int64_t n = vt_tensor_count(&optimizer->slots[i].param->value);
+        for (int64_t first = 0; first < n; first += CHUNK)
+            optimizer->chunks[optimizer->chunk_count++] =
+                (chunk){.slot = i, .first = first, .count = n - first < CHUNK ? n - first : CHUNK};
+    }
+    return VT_OK;
 }
 
 static vt_status make_slots(vt_optimizer *optimizer)
@@ -62,7 +94,7 @@ static vt_status make_slots(vt_optimizer *optimizer)
         s->second = block;
         block += n;
     }
-    return VT_OK;
+    return make_chunks(optimizer);
 }
 
 vt_status vt_optimizer_new(vt_optimizer **out, vt_graph *graph, const vt_optimizer_options *options)
@@ -106,83 +138,140 @@ void vt_optimizer_set_rate(vt_optimizer *optimizer, const char *prefix, double f
             optimizer->slots[i].rate = factor;
 }
 
-static double squared_norm(const slot *s)
+/* The squares' sum, in an order that does not depend on the vectors' length. */
+VECTORIZED static double squared_norm(const float *g, int64_t n)
 {
-    const float *g = s->param->gradient.data;
-    int64_t n = vt_tensor_count(&s->param->gradient);
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += (double)g[i] * g[i];
+    double lanes[LANES] = {0}, sum = 0;
+    int64_t whole = n / LANES * LANES;
+    for (int64_t i = 0; i < whole; i += LANES)
+        for (int k = 0; k < LANES; k++)
+            lanes[k] += (double)g[i + k] * g[i + k];
+    for (int64_t i = whole; i < n; i++)
+        lanes[i - whole] += (double)g[i] * g[i];
+    for (int k = 0; k < LANES; k++)
+        sum += lanes[k];
     return sum;
 }
 
-static void scale_gradient(const slot *s, float factor)
+/* What the loops over one chunk need; they read each gradient and leave zero. */
+typedef struct update {
+    float factor, clip; /* on the gradient: first scaled, then into [-clip, clip] */
+    float rate, momentum, decay;
+    float b1, b2, epsilon, scale, root, keep; /* Adam */
+} update;
+
+static inline float clipped(float g, const update *u)
 {
-    float *g = s->param->gradient.data;
-    int64_t n = vt_tensor_count(&s->param->gradient);
-    for (int64_t i = 0; i < n; i++)
-        g[i] *= factor;
+    float d = g * u->factor;
+    d = d > u->clip ? u->clip : d;
+    return d < -u->clip ? -u->clip : d;
 }
 
-static void step_sgd(const vt_optimizer *optimizer, slot *s, float rate)
+VECTORIZED static void step_sgd(const update *restrict how, float *restrict w, float *restrict g,
+                                float *restrict velocity, int64_t n)
 {
-    float *w = s->param->value.data, *velocity = s->first;
-    const float *g = s->param->gradient.data;
-    int64_t n = vt_tensor_count(&s->param->value);
-    float momentum = (float)optimizer->options.momentum, decay = (float)s->decay;
-    float clip = (float)or_default(optimizer->options.clip_value, INFINITY);
+    const update u = *how;
     for (int64_t i = 0; i < n; i++) {
-        float d = fminf(fmaxf(g[i], -clip), clip) + decay * w[i];
-        velocity[i] = momentum * velocity[i] + d;
-        w[i] -= rate * velocity[i];
+        float d = clipped(g[i], &u) + u.decay * w[i];
+        float v = u.momentum * velocity[i] + d;
+        velocity[i] = v;
+        w[i] -= u.rate * v;
+        g[i] = 0;
     }
 }
 
-static void step_adam(const vt_optimizer *optimizer, slot *s, double rate)
+VECTORIZED static void step_adam(const update *restrict how, float *restrict w, float *restrict g,
+                                 float *restrict m, float *restrict v, int64_t n)
+{
+    const update u = *how;
+    for (int64_t i = 0; i < n; i++) {
+        float d = clipped(g[i], &u);
+        float first = u.b1 * m[i] + (1 - u.b1) * d;
+        float second = u.b2 * v[i] + (1 - u.b2) * d * d;
+        m[i] = first;
+        v[i] = second;
+        w[i] = u.keep * w[i] - u.scale * first / (sqrtf(second) * u.root + u.epsilon);
+        g[i] = 0;
+    }
+}
+
+static void step_chunk(const vt_optimizer *optimizer, const chunk *c, double rate, double factor)
 {
     const vt_optimizer_options *o = &optimizer->options;
-    float *w = s->param->value.data, *m = s->first, *v = s->second;
-    const float *g = s->param->gradient.data;
-    int64_t n = vt_tensor_count(&s->param->value);
-    float b1 = (float)o->beta1, b2 = (float)o->beta2, epsilon = (float)o->epsilon;
-    float clip = (float)or_default(o->clip_value, INFINITY);
+    const slot *s = &optimizer->slots[c->slot];
+    float *w = (float *)s->param->value.data + c->first;
+    float *g = (float *)s->param->gradient.data + c->first;
+    update u = {.factor = (float)factor,
+                .clip = (float)or_default(o->clip_value, INFINITY),
+                .rate = (float)(rate * s->rate),
+                .momentum = (float)o->momentum,
+                .decay = (float)s->decay};
+    if (o->kind == VT_SGD) {
+        step_sgd(&u, w, g, s->first + c->first, c->count);
+        return;
+    }
     double correct1 = 1 - pow(o->beta1, (double)s->steps);
     double correct2 = 1 - pow(o->beta2, (double)s->steps);
-    float scale = (float)(rate / correct1), root = (float)(1 / sqrt(correct2));
-    float keep = (float)(1 - rate * s->decay);
-    for (int64_t i = 0; i < n; i++) {
-        float d = fminf(fmaxf(g[i], -clip), clip);
-        m[i] = b1 * m[i] + (1 - b1) * d;
-        v[i] = b2 * v[i] + (1 - b2) * d * d;
-        w[i] = keep * w[i] - scale * m[i] / (sqrtf(v[i]) * root + epsilon);
+    u.b1 = (float)o->beta1;
+    u.b2 = (float)o->beta2;
+    u.epsilon = (float)o->epsilon;
+    u.scale = (float)(rate * s->rate / correct1);
+    u.root = (float)(1 / sqrt(correct2));
+    u.keep = (float)(1 - rate * s->rate * s->decay);
+    step_adam(&u, w, g, s->first + c->first, s->second + c->first, c->count);
+}
+
+/* The squared norm of all gradients; every slot's is left in the slot. */
+static double norms(vt_optimizer *optimizer)
+{
+    chunk *chunks = optimizer->chunks;
+    double total = 0;
+#pragma omp parallel for schedule(static) num_threads(vt_threads())
+    for (int64_t k = 0; k < optimizer->chunk_count; k++) {
+        const slot *s = &optimizer->slots[chunks[k].slot];
+        const float *g = s->param->gradient.data;
+        chunks[k].norm = squared_norm(g + chunks[k].first, chunks[k].count);
+    }
+    for (int i = 0; i < optimizer->count; i++)
+        optimizer->slots[i].norm = 0;
+    for (int64_t k = 0; k < optimizer->chunk_count; k++) {
+        optimizer->slots[chunks[k].slot].norm += chunks[k].norm;
+        total += chunks[k].norm;
+    }
+    return total;
+}
+
+/* Gradients of parameters that are not the optimiser's. */
+static void zero_others(const vt_optimizer *optimizer)
+{
+    int next = 0;
+    for (int i = 0; i < vt_graph_param_count(optimizer->graph); i++) {
+        vt_param *param = vt_graph_param(optimizer->graph, i);
+        if (next < optimizer->count && optimizer->slots[next].param == param)
+            next++;
+        else if (param->gradient.data)
+            memset(param->gradient.data, 0, vt_tensor_bytes(&param->gradient));
     }
 }
 
 vt_status vt_optimizer_step(vt_optimizer *optimizer, double rate)
 {
-    double total = 0, clip = optimizer->options.clip_norm;
-    for (int i = 0; i < optimizer->count; i++) {
-        slot *s = &optimizer->slots[i];
-        s->norm = squared_norm(s);
-        total += s->norm;
-        if (!isfinite(s->norm))
+    double total = norms(optimizer), clip = optimizer->options.clip_norm;
+    for (int i = 0; i < optimizer->count; i++)
+        if (!isfinite(optimizer->slots[i].norm))
             return vt_error(
                 VT_ENUMERIC,
                 "the gradient of %s is not finite: the learning rate (%g) may be too high",
-                s->param->name, rate);
-    }
+                optimizer->slots[i].param->name, rate);
     double factor = clip > 0 && total > clip * clip ? clip / sqrt(total) : 1;
-    for (int i = 0; i < optimizer->count; i++) {
-        slot *s = &optimizer->slots[i];
-        if (s->norm == 0) continue;
-        if (factor < 1) scale_gradient(s, (float)factor);
-        s->steps++;
-        if (optimizer->options.kind == VT_ADAM)
-            step_adam(optimizer, s, rate * s->rate);
-        else
-            step_sgd(optimizer, s, (float)(rate * s->rate));
+    for (int i = 0; i < optimizer->count; i++)
+        if (optimizer->slots[i].norm != 0) optimizer->slots[i].steps++;
+#pragma omp parallel for schedule(static) num_threads(vt_threads())
+    for (int64_t k = 0; k < optimizer->chunk_count; k++) {
+        const chunk *c = &optimizer->chunks[k];
+        if (optimizer->slots[c->slot].norm != 0) step_chunk(optimizer, c, rate, factor);
     }
-    vt_graph_zero_gradients(optimizer->graph);
+    zero_others(optimizer);
     vt_graph_touch(optimizer->graph);
     return VT_OK;
 }

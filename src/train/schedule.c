@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/text.h"
+#include "graph/graph.h"
 #include "ventral/train.h"
 
 double vt_schedule_rate(const vt_schedule *s, double epoch)
@@ -63,20 +65,34 @@ static vt_status blur(vt_tensor *t, double sigma)
     return VT_OK;
 }
 
-static bool ends_with(const char *text, const char *suffix)
+/* The parameter as kernels (filters, height, width, channels): a convolution's is that already, a
+ * linear layer's holds them when it reads a flattened map. False when it has no height and width.
+ */
+static bool as_kernels(const vt_graph *graph, int index, vt_tensor *out)
 {
-    size_t a = strlen(text), b = strlen(suffix);
-    return a >= b && strcmp(text + a - b, suffix) == 0;
+    const vt_tensor *value = &graph->params[index].value;
+    *out = *value;
+    if (value->dtype != VT_F32) return false;
+    for (size_t i = 0; value->ndim == 2 && i < graph->node_count; i++) {
+        const vt_node_def *node = &graph->nodes[i];
+        if (node->op != &vt_op_linear || node->param[0] != index) continue;
+        const vt_node_def *input = &graph->nodes[node->in[0]];
+        if (input->op != &vt_op_flatten) return false;
+        const vt_shape *map = &graph->nodes[input->in[0]].shape;
+        if (map->ndim != 3) return false;
+        int64_t size[] = {value->size[0], map->size[0], map->size[1], map->size[2]};
+        return vt_tensor_init(out, VT_F32, 4, size, value->data) == VT_OK;
+    }
+    return value->ndim == 4;
 }
 
 vt_status vt_blur_kernels(vt_graph *graph, const char *suffix, double sigma)
 {
     if (!(sigma > 0)) return vt_error(VT_EINVAL, "blur: sigma %g must be above 0", sigma);
     for (int i = 0; i < vt_graph_param_count(graph); i++) {
-        vt_param *param = vt_graph_param(graph, i);
-        if (ends_with(param->name, suffix) && param->value.ndim == 4 &&
-            param->value.dtype == VT_F32)
-            VT_TRY(blur(&param->value, sigma));
+        vt_tensor kernels;
+        if (vt_ends_with(vt_graph_param(graph, i)->name, suffix) && as_kernels(graph, i, &kernels))
+            VT_TRY(blur(&kernels, sigma));
     }
     vt_graph_touch(graph);
     return VT_OK;
