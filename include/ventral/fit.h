@@ -65,8 +65,9 @@ typedef struct vt_fit_report {
 vt_status vt_fit(vt_model **out, vt_fit_report *report, const vt_fit_options *options);
 void vt_fit_report_free(vt_fit_report *report);
 
-/* A model whose core is `core`'s and whose readout, fitted to one session's images, predicts that
- * session's neurons: a factorized readout (vt_factorized_fit) with penalties by cross-validation.
+/* A model whose layers are those of `core`, a compact model or an ensemble, and whose readout (each
+ * member's), fitted to one session's images, predicts that session's neurons: a factorized readout
+ * (vt_factorized_fit) with penalties by cross-validation.
  */
 vt_status vt_fit_readout(vt_model **out, vt_model *core, vt_session *session,
                          const vt_fit_session *images, uint64_t seed, const vt_progress *progress);

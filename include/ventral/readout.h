@@ -1,10 +1,12 @@
-/* Linear readouts from features to neurons: ridge regression, and the factorized readout of feature
- * maps. All matrices are row-major. Features given as float are converted block by block, so that
- * the caller's matrix is the only large one. NaN or infinity anywhere is VT_ENUMERIC. */
+/* Linear readouts from features to neurons: ridge regression, the factorized readout of feature
+ * maps, and one face for both. All matrices are row-major. Features given as float are converted
+ * block by block, so that the caller's matrix is the only large one. NaN or infinity anywhere is
+ * VT_ENUMERIC. */
 #ifndef VENTRAL_READOUT_H
 #define VENTRAL_READOUT_H
 
 #include "ventral/progress.h"
+#include "ventral/tensor.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -19,7 +21,9 @@ typedef struct vt_ridge_options {
     const double *alphas; /* candidates; NULL: 10^-6 .. 10^3 in half decades, times the mean squared
                              norm of a sample's centered features */
     int alpha_count;
-    int folds; /* of the cross-validation; samples are dealt to them at random */
+    int bisections; /* > 0: instead of candidates, so many bisections of [alpha_low, alpha_high] */
+    double alpha_low, alpha_high; /* the paper's 1e-6 and 1e5, of which ten leave steps of 100 */
+    int folds;                    /* of the cross-validation; samples are dealt to them at random */
     uint64_t seed;
     bool per_target; /* an alpha for every target; else the one with the least squared error,
                         averaged over targets in units of their variance */
@@ -100,6 +104,60 @@ const double *vt_factorized_mixing(const vt_factorized *readout);    /* (targets
 const double *vt_factorized_intercept(const vt_factorized *readout); /* (targets) */
 double vt_factorized_l2(const vt_factorized *readout);               /* as given or chosen */
 double vt_factorized_smoothness(const vt_factorized *readout);
+
+/* ---- one face for both ---- */
+
+typedef struct vt_readout vt_readout;
+
+typedef enum vt_readout_kind {
+    VT_READOUT_RIDGE,      /* of the flattened maps */
+    VT_READOUT_FACTORIZED, /* started at the best rank-1 approximation (SVD) of ridge weights */
+} vt_readout_kind;
+
+typedef struct vt_readout_options {
+    vt_readout_kind kind;
+    vt_ridge_options ridge; /* of its kind: used by that */
+    vt_factorized_options factorized;
+} vt_readout_options;
+
+vt_readout_options vt_readout_options_default(vt_readout_kind kind); /* the kinds' own defaults */
+
+/* Feature maps (samples, height, width, channels), borrowed; features without places are maps of
+ * height and width 1. */
+typedef struct vt_readout_features {
+    const float *data;
+    int64_t samples, height, width, channels;
+} vt_readout_features;
+
+/* Fits features to y (samples, targets); errors are those of the kind's own fit. NULL `options`:
+ * ridge by default. Free with vt_readout_free. */
+vt_status vt_readout_fit(vt_readout **out, const vt_readout_features *x, const double *y,
+                         int64_t targets, const vt_readout_options *options);
+void vt_readout_free(vt_readout *readout);
+
+/* Predictions (samples, targets). VT_ESHAPE when the maps are not of the fitted size. */
+vt_status vt_readout_predict(const vt_readout *readout, double *out, const vt_readout_features *x);
+
+/* Out-of-fold predictions (samples, targets): each of the kind's `folds` parts of the samples is
+ * predicted by a readout fitted to the others, whose penalties, when they are to be chosen, are
+ * chosen by cross-validation within those. Ridge needs no more memory than its fit; a factorized
+ * readout copies one fold's training features. */
+vt_status vt_readout_cross_validate(double *out, const vt_readout_features *x, const double *y,
+                                    int64_t targets, const vt_readout_options *options);
+
+vt_readout_kind vt_readout_kind_of(const vt_readout *readout);
+int64_t vt_readout_targets(const vt_readout *readout);
+/* Borrowed; NULL when it is of the other kind. */
+const vt_ridge *vt_readout_ridge(const vt_readout *readout);
+const vt_factorized *vt_readout_factorized(const vt_readout *readout);
+
+/* Adds the readout to a map, such as that of a model (vt_model_to_map), as float64 tensors
+ * PREFIX.weights, ... and the text PREFIX.kind; and back, with the same predictions to the bit.
+ * `label` names the file in errors: VT_ENOTFOUND when the map has no readout PREFIX, VT_EFORMAT
+ * when a tensor is missing, of another shape or not finite. */
+vt_status vt_readout_to_map(const vt_readout *readout, vt_tensor_map *map, const char *prefix);
+vt_status vt_readout_from_map(vt_readout **out, const vt_tensor_map *map, const char *prefix,
+                              const char *label);
 
 #ifdef __cplusplus
 }

@@ -38,6 +38,16 @@ typedef struct vt_plot_line {
 vt_status vt_plot_lines(const char *path, const vt_plot_options *options, const vt_plot_line *lines,
                         int count);
 
+typedef struct vt_plot_curve {
+    const char *name; /* in the legend; NULL: not there */
+    const double *x, *y;
+    int64_t count;
+} vt_plot_curve;
+
+/* Lines through points (x, y), in their order. */
+vt_status vt_plot_curves(const char *path, const vt_plot_options *options,
+                         const vt_plot_curve *curves, int count);
+
 /* A column of points a group with its median as a bar; group[i] < group_count says whose values[i]
  * is. Points are spread sideways so that none hides another. */
 vt_status vt_plot_strips(const char *path, const vt_plot_options *options,

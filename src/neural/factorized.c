@@ -4,7 +4,7 @@
  * The fit works on coefficients of discrete cosines, in which the smoothness penalty is diagonal:
  * divided by 1 + smoothness * eigenvalue, they leave plain bilinear ridge regression. Frequencies
  * that the penalty all but forbids are left out. */
-#include "ventral/readout.h"
+#include "neural/readout.h"
 
 #include "base/arena.h"
 #include "neural/bilinear.h"
@@ -24,12 +24,6 @@ static const double smoothness_step = 3;  /* between candidates */
 static const double candidates[] = {3, 1, 0.3, 0.1, 0.03, 0.01, 0.003}; /* for l2 */
 
 enum { CANDIDATES = sizeof candidates / sizeof *candidates, PATH_ITERATIONS = 2 };
-
-struct vt_factorized {
-    int64_t height, width, channels, targets;
-    double *pool, *mixing, *intercept;
-    double l2, smoothness;
-};
 
 typedef struct fitting {
     vt_factorized_options o;
@@ -368,19 +362,17 @@ static vt_status choose_penalties(fitting *f)
     return VT_OK;
 }
 
-static vt_status readout_new(vt_factorized **out, const fitting *f)
+vt_status vt_factorized_new(vt_factorized **out, int64_t height, int64_t width, int64_t channels,
+                            int64_t targets)
 {
-    int64_t targets = f->b.targets;
     vt_factorized *r = vt_alloc(1, sizeof *r);
     if (!r) return VT_ENOMEM;
-    r->height = f->height;
-    r->width = f->width;
-    r->channels = f->b.channels;
+    r->height = height;
+    r->width = width;
+    r->channels = channels;
     r->targets = targets;
-    r->l2 = f->l2;
-    r->smoothness = f->smoothness;
-    r->pool = vt_alloc((size_t)targets, (size_t)(f->height * f->width) * sizeof(double));
-    r->mixing = vt_alloc((size_t)targets, (size_t)f->b.channels * sizeof(double));
+    r->pool = vt_alloc((size_t)targets, (size_t)(height * width) * sizeof(double));
+    r->mixing = vt_alloc((size_t)targets, (size_t)channels * sizeof(double));
     r->intercept = vt_alloc((size_t)targets, sizeof(double));
     if (!r->pool || !r->mixing || !r->intercept) {
         vt_factorized_free(r);
@@ -419,6 +411,8 @@ static vt_status finish(vt_factorized *r, fitting *f)
 {
     double *coefficients = vt_alloc((size_t)f->b.positions, sizeof *coefficients);
     if (!coefficients) return VT_ENOMEM;
+    r->l2 = f->l2;
+    r->smoothness = f->smoothness;
     use_start(f, f->starts - 1);
     vt_status status = improve(f, f->order, f->b.samples, f->l2, f->o.iterations);
     if (status == VT_OK) status = predict_mean(r->intercept, f, f->order, f->b.samples);
@@ -468,7 +462,7 @@ vt_status vt_factorized_fit(vt_factorized **out, const float *features, const do
     vt_status status = fitting_init(&f, features, y);
     if (status == VT_OK) status = find_starts(&f);
     if (status == VT_OK) status = choose_penalties(&f);
-    if (status == VT_OK) status = readout_new(&readout, &f);
+    if (status == VT_OK) status = vt_factorized_new(&readout, height, width, channels, targets);
     if (status == VT_OK) status = finish(readout, &f);
     if (status == VT_OK)
         *out = readout;

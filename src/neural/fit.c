@@ -18,15 +18,10 @@
 
 static vt_status resolve(vt_fit_options *out, const vt_fit_options *given)
 {
-    static const int filters[VT_COMPACT_LAYERS] = {16, 32, 32, 64, 64};
     vt_fit_options o = *given;
     if (o.session_count < 1 || o.session_count > VT_FIT_SESSIONS)
         return vt_error(VT_EINVAL, "fit: %d sessions; 1 to %d are possible", o.session_count,
                         VT_FIT_SESSIONS);
-    bool no_filters = true;
-    for (int i = 0; i < VT_COMPACT_LAYERS; i++)
-        no_filters = no_filters && o.filters[i] == 0;
-    if (no_filters) memcpy(o.filters, filters, sizeof filters);
     if (o.epochs == 0) o.epochs = 10;
     if (o.batch == 0) o.batch = 32;
     if (o.rate == 0) o.rate = 0.006;
@@ -277,17 +272,16 @@ static vt_status make_report(vt_fit_report *out, const vt_fit_run *run)
     return VT_OK;
 }
 
-vt_status vt_fit(vt_model **out, vt_fit_report *report, const vt_fit_options *options)
+vt_status vt_fit_core(vt_model **out, vt_fit_report *report, const vt_fit_options *options,
+                      const vt_model *core, const vt_fit_taught *taught)
 {
-    vt_fit_run run = {.best_epoch = 0};
+    vt_fit_run run = {.core = core, .taught = taught};
     vt_model *model = NULL;
     vt_status status = prepare(&run, options);
     if (status == VT_OK) status = train(&run);
     if (status == VT_OK) status = vt_fit_export(&model, &run, run.best, true);
     if (status == VT_OK && report) status = make_report(report, &run);
-    vt_plan_free(run.plan);
-    vt_optimizer_free(run.optimizer);
-    vt_graph_free(run.graph);
+    vt_fit_free_network(&run);
     if (run.arena) vt_fit_close_data(&run);
     vt_arena_free(run.arena);
     if (status != VT_OK) {
@@ -296,6 +290,21 @@ vt_status vt_fit(vt_model **out, vt_fit_report *report, const vt_fit_options *op
     }
     *out = model;
     return VT_OK;
+}
+
+vt_status vt_fit(vt_model **out, vt_fit_report *report, const vt_fit_options *options)
+{
+    static const int filters[VT_COMPACT_LAYERS] = {16, 32, 32, 64, 64};
+    vt_compact_options shape = {.shared = true};
+    vt_model *core;
+    bool no_filters = true;
+    for (int i = 0; i < VT_COMPACT_LAYERS; i++)
+        no_filters = no_filters && options->filters[i] == 0;
+    memcpy(shape.filters, no_filters ? filters : options->filters, sizeof filters);
+    VT_TRY(vt_compact_new(&core, &shape));
+    vt_status status = vt_fit_core(out, report, options, core, NULL);
+    vt_model_free(core);
+    return status;
 }
 
 void vt_fit_report_free(vt_fit_report *report)

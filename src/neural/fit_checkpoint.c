@@ -8,13 +8,14 @@
 #include <unistd.h>
 
 #include "neural/fit_run.h"
+#include "train/weights.h"
 #include "ventral/io.h"
 
 /* What must be the same for a checkpoint to be of this run: options, data, and the responses. */
 static char *describe(const vt_fit_run *run)
 {
     const vt_fit_options *o = &run->options;
-    json_t *sessions = json_array(), *filters = json_array();
+    json_t *sessions = json_array(), *core = vt_model_describe(run->core);
     for (int i = 0; i < o->session_count + 1; i++) {
         const vt_fit_group *g = i < o->session_count ? &run->groups[i] : &run->validation;
         const char *id = i < o->session_count ? o->sessions[i].id
@@ -26,12 +27,10 @@ static char *describe(const vt_fit_run *run)
         json_array_append_new(sessions, json_pack("[s, I, I, I, f]", id, (json_int_t)g->begin,
                                                   (json_int_t)g->end, (json_int_t)g->neurons, sum));
     }
-    for (int i = 0; i < VT_COMPACT_LAYERS; i++)
-        json_array_append_new(filters, json_integer(o->filters[i]));
     json_t *root = json_pack("{s:o, s:o, s:i, s:i, s:f, s:f, s:f, s:i, s:I}", "sessions", sessions,
-                             "filters", filters, "epochs", o->epochs, "batch", o->batch, "rate",
-                             o->rate, "decay", o->weight_decay, "blur", o->blur, "patience",
-                             o->patience, "seed", (json_int_t)o->seed);
+                             "core", core, "epochs", o->epochs, "batch", o->batch, "rate", o->rate,
+                             "decay", o->weight_decay, "blur", o->blur, "patience", o->patience,
+                             "seed", (json_int_t)o->seed);
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     if (!text) vt_error(VT_ENOMEM, "the run's description could not be made");
@@ -69,7 +68,7 @@ static vt_status collect(const vt_fit_run *run, vt_tensor_map *map, float *weigh
     vt_status status = vt_tensor_map_set_text(map, "run", text);
     free(text);
     VT_TRY(status);
-    vt_fit_gather(run, weights);
+    vt_weights_gather(run->graph, weights);
     VT_TRY(put_block(map, "run.weights", weights, run->floats));
     VT_TRY(put_block(map, "run.average", run->average, run->floats));
     VT_TRY(put_block(map, "run.best", run->best, run->floats));
@@ -124,7 +123,7 @@ static vt_status take(vt_fit_run *run, const vt_tensor_map *map)
     if (!(v[0] >= 0 && v[0] <= (double)steps && v[2] >= 0 && v[2] <= run->options.epochs))
         return vt_error(VT_EFORMAT, "%s: the checkpoint's counters are out of range", path);
     VT_TRY(vt_optimizer_load(run->optimizer, map, path));
-    vt_fit_scatter(run, weights->data);
+    vt_weights_scatter(run->graph, weights->data);
     memcpy(run->average, average->data, vt_tensor_bytes(average));
     memcpy(run->best, best->data, vt_tensor_bytes(best));
     memcpy(run->history, history->data, vt_tensor_bytes(history));

@@ -48,6 +48,19 @@ static vt_status open_group(vt_fit_run *run, vt_fit_group *g, const vt_fit_sessi
     return measure_neurons(run, g);
 }
 
+static vt_status open_taught(vt_fit_run *run)
+{
+    const vt_fit_taught *t = run->taught;
+    run->groups[0] = (vt_fit_group){.stimuli = t->stimuli,
+                                    .indices = t->indices,
+                                    .responses = t->responses,
+                                    .end = t->images,
+                                    .images = t->images,
+                                    .neurons = t->neurons};
+    run->neurons = t->neurons;
+    return measure_neurons(run, &run->groups[0]);
+}
+
 static vt_status list_samples(vt_fit_run *run)
 {
     for (int i = 0; i < run->options.session_count; i++)
@@ -69,7 +82,8 @@ vt_status vt_fit_open_data(vt_fit_run *run)
     const vt_fit_options *o = &run->options;
     VT_TRY(vt_arena_alloc(run->arena, &run->groups, (size_t)o->session_count * sizeof *run->groups,
                           "sessions"));
-    for (int i = 0; i < o->session_count; i++) {
+    if (run->taught) VT_TRY(open_taught(run));
+    for (int i = 0; i < o->session_count && !run->taught; i++) {
         vt_fit_group *g = &run->groups[i];
         for (int k = 0; k < i; k++)
             if (strcmp(o->sessions[i].id, o->sessions[k].id) == 0)
@@ -90,7 +104,7 @@ static void close_group(vt_fit_group *g)
 
 void vt_fit_close_data(vt_fit_run *run)
 {
-    for (int i = 0; run->groups && i < run->options.session_count; i++)
+    for (int i = 0; run->groups && !run->taught && i < run->options.session_count; i++)
         close_group(&run->groups[i]);
     close_group(&run->validation);
 }
@@ -121,11 +135,28 @@ static void fill_target(const vt_fit_run *run, const vt_fit_sample *s, float *ta
             (float)((g->responses[i * g->images + s->image] - g->mean[i]) / g->sd[i]);
 }
 
+/* From pixels to what the network takes: features of the front end, or the same in other units. */
+static vt_status prepare_input(vt_fit_run *run, vt_tensor *pixels)
+{
+    if (run->front) {
+        VT_TRY(vt_plan_forward(run->front));
+        vt_tensor *input = vt_plan_input(run->plan, run->image);
+        memcpy(input->data, vt_plan_output(run->front, run->core->core_input)->data,
+               vt_tensor_bytes(input));
+        return VT_OK;
+    }
+    float *x = pixels->data;
+    for (int64_t k = 0; k < vt_tensor_count(pixels); k++)
+        x[k] *= (float)(1 / VT_FIT_PIXEL_SCALE);
+    return VT_OK;
+}
+
 vt_status vt_fit_load_batch(vt_fit_run *run, int64_t step)
 {
     int batch = run->options.batch;
     int64_t indices[batch], images[batch];
-    vt_tensor *pixels = vt_plan_input(run->plan, run->image);
+    vt_tensor *pixels = run->front ? vt_plan_input(run->front, run->core->input)
+                                   : vt_plan_input(run->plan, run->image);
     float *groups = vt_plan_input(run->plan, run->group)->data;
     float *targets = vt_plan_input(run->plan, run->target)->data;
     int height = (int)pixels->size[1], width = (int)pixels->size[2];
@@ -136,16 +167,15 @@ vt_status vt_fit_load_batch(vt_fit_run *run, int64_t step)
         for (; first + count < batch && run->samples[indices[first + count]].group == group;
              count++) {
             const vt_fit_sample *s = &run->samples[indices[first + count]];
-            images[count] = s->image;
+            const int64_t *chosen = run->groups[group].indices;
+            images[count] = chosen ? chosen[s->image] : s->image;
             groups[first + count] = (float)group;
             fill_target(run, s, targets + (first + count) * run->neurons);
         }
         VT_TRY(vt_stimulus_set_read(run->groups[group].stimuli, images, count, height, width,
+                                    &run->core->preprocessing,
                                     (float *)pixels->data + (int64_t)first * height * width * 3));
         first += count;
     }
-    float *x = pixels->data;
-    for (int64_t k = 0; k < vt_tensor_count(pixels); k++)
-        x[k] *= (float)(1 / VT_FIT_PIXEL_SCALE);
-    return VT_OK;
+    return prepare_input(run, pixels);
 }

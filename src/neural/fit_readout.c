@@ -1,9 +1,11 @@
 /* A readout of new neurons on a core that stays as it is. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
-#include "ventral/fit.h"
+#include "models/model.h"
+#include "neural/part_progress.h"
 #include "ventral/predict.h"
 #include "ventral/readout.h"
 
@@ -21,41 +23,23 @@ static vt_status receive_maps(void *context, int model, int64_t first, int64_t c
     return VT_OK;
 }
 
-/* The new model: the core's layers with its weights, an empty readout of `neurons` neurons. */
-static vt_status make_model(vt_model **out, vt_model *core, int64_t neurons)
+static void set_all(vt_model *model, const vt_model_map *map, const char *tail,
+                    const double *values)
 {
-    vt_compact_options options;
-    vt_model *model;
-    vt_model_get_options(core, &options);
-    options.shared = true;
-    options.outputs = (int)neurons;
-    VT_TRY(vt_compact_new(&model, &options));
-    vt_graph *from = vt_model_graph(core), *to = vt_model_graph(model);
-    for (int i = 0; i < vt_graph_param_count(to); i++) {
-        vt_param *param = vt_graph_param(to, i);
-        const vt_param *source = vt_graph_find_param(from, param->name);
-        if (strncmp(param->name, "layer", 5) == 0)
-            memcpy(param->value.data, source->value.data, vt_tensor_bytes(&param->value));
-    }
-    *out = model;
-    return VT_OK;
-}
-
-static void set_all(vt_graph *graph, const char *name, const double *values)
-{
-    vt_param *param = vt_graph_find_param(graph, name);
+    char name[VT_NAME_SIZE];
+    snprintf(name, sizeof name, "%s%s", map->prefix, tail);
+    vt_param *param = vt_graph_find_param(vt_model_graph(model), name);
     for (int64_t i = 0; i < vt_tensor_count(&param->value); i++)
         ((float *)param->value.data)[i] = values ? (float)values[i] : 0;
 }
 
-static void set_readout(vt_model *model, const vt_factorized *readout)
+static void set_readout(vt_model *model, const vt_model_map *map, const vt_factorized *readout)
 {
-    vt_graph *graph = vt_model_graph(model);
-    set_all(graph, "mixing_stage.kernel", vt_factorized_mixing(readout));
-    set_all(graph, "mixing_stage.bias", NULL);
-    set_all(graph, "spatial_pool_stage.depthwise_kernel", vt_factorized_pool(readout));
-    set_all(graph, "spatial_pool_stage.bias", vt_factorized_intercept(readout));
-    vt_graph_touch(graph);
+    set_all(model, map, "mixing_stage.kernel", vt_factorized_mixing(readout));
+    set_all(model, map, "mixing_stage.bias", NULL);
+    set_all(model, map, "spatial_pool_stage.depthwise_kernel", vt_factorized_pool(readout));
+    set_all(model, map, "spatial_pool_stage.bias", vt_factorized_intercept(readout));
+    vt_graph_touch(vt_model_graph(model));
 }
 
 /* Responses of [begin, end) as (images, neurons). */
@@ -69,39 +53,59 @@ static double *responses_of(const vt_tensor *averaged, int64_t begin, int64_t en
     return y;
 }
 
-static vt_status fit_on(vt_model *model, vt_model *core, vt_session *session,
-                        const vt_tensor *averaged, int64_t begin, int64_t end, uint64_t seed,
-                        const vt_progress *progress)
+/* What the readouts of all maps are fitted to. */
+typedef struct readout_data {
+    vt_stimulus_set *stimuli;
+    double *y; /* (images, neurons) */
+    int64_t begin, end, neurons;
+    uint64_t seed;
+    const vt_progress *progress;
+} readout_data;
+
+static vt_status fit_map(vt_model *model, const vt_model_map *map, const readout_data *d)
 {
     int64_t size[VT_MAX_DIMS];
-    vt_compact_options shape;
-    vt_stimulus_set *stimuli = NULL;
     vt_factorized *readout = NULL;
-    vt_model_get_options(core, &shape);
-    const char *tap = shape.linear ? "layer4_bn" : "layer4_act";
-    vt_graph_node_size(vt_model_graph(core), vt_graph_find(vt_model_graph(core), tap), size);
-    map_list maps = {.begin = begin, .floats = size[0] * size[1] * size[2]};
-    double *y = responses_of(averaged, begin, end);
-    maps.data = vt_alloc((size_t)(end - begin), (size_t)maps.floats * sizeof *maps.data);
-    vt_status status = y && maps.data ? VT_OK : VT_ENOMEM;
-    if (status == VT_OK) status = vt_stimulus_set_from_images(&stimuli, vt_session_images(session));
-    if (status == VT_OK) {
-        vt_predict_options options = {
-            .begin = begin, .end = end, .tap = tap, .receive = receive_maps, .context = &maps};
-        status = vt_predict(&core, 1, stimuli, &options);
-    }
+    vt_graph_node_size(vt_model_graph(model), map->node, size);
+    map_list maps = {.begin = d->begin, .floats = size[0] * size[1] * size[2]};
+    maps.data = vt_alloc((size_t)(d->end - d->begin), (size_t)maps.floats * sizeof *maps.data);
+    if (!maps.data) return VT_ENOMEM;
+    vt_predict_options show = {.begin = d->begin,
+                               .end = d->end,
+                               .tap = vt_graph_node_name(vt_model_graph(model), map->node),
+                               .receive = receive_maps,
+                               .context = &maps};
+    vt_status status = vt_predict(&model, 1, d->stimuli, &show);
     if (status == VT_OK) {
         vt_factorized_options options = vt_factorized_options_default();
-        options.seed = seed;
-        options.progress = progress;
-        status = vt_factorized_fit(&readout, maps.data, y, end - begin, size[0], size[1], size[2],
-                                   averaged->size[0], &options);
+        options.seed = d->seed;
+        options.progress = d->progress;
+        status = vt_factorized_fit(&readout, maps.data, d->y, d->end - d->begin, size[0], size[1],
+                                   size[2], d->neurons, &options);
     }
-    if (status == VT_OK) set_readout(model, readout);
-    vt_factorized_free(readout);
-    vt_stimulus_set_close(stimuli);
     free(maps.data);
-    free(y);
+    VT_TRY(status);
+    set_readout(model, map, readout);
+    vt_factorized_free(readout);
+    return VT_OK;
+}
+
+static vt_status fit_maps(vt_model *model, vt_session *session, const vt_tensor *averaged,
+                          readout_data *d)
+{
+    vt_model_map maps[VT_ENSEMBLE_MEMBERS];
+    int count = vt_model_maps(model, maps);
+    VT_TRY(vt_stimulus_set_from_images(&d->stimuli, vt_session_images(session)));
+    d->y = responses_of(averaged, d->begin, d->end);
+    vt_status status = d->y ? VT_OK : VT_ENOMEM;
+    for (int m = 0; m < count && status == VT_OK; m++) {
+        vt_part_progress part;
+        readout_data one = *d;
+        one.progress = vt_part_progress_start(&part, d->progress, "member", m, count);
+        status = fit_map(model, &maps[m], &one);
+    }
+    vt_stimulus_set_close(d->stimuli);
+    free(d->y);
     return status;
 }
 
@@ -121,12 +125,16 @@ vt_status vt_fit_readout(vt_model **out, vt_model *core, vt_session *session,
                         "session %s: images %lld to %lld of %lld; a readout needs at least 10",
                         info.id, (long long)images->begin, (long long)end, (long long)info.images);
     vt_model *model;
-    VT_TRY(make_model(&model, core, info.neurons));
+    VT_TRY(vt_model_with_outputs(&model, core, (int)info.neurons));
     vt_model_session made_for = {.count = info.neurons};
     memcpy(made_for.id, info.id, sizeof made_for.id);
     vt_status status = vt_model_add_session(model, &made_for);
-    if (status == VT_OK)
-        status = fit_on(model, core, session, averaged, images->begin, end, seed, progress);
+    readout_data data = {.begin = images->begin,
+                         .end = end,
+                         .neurons = info.neurons,
+                         .seed = seed,
+                         .progress = progress};
+    if (status == VT_OK) status = fit_maps(model, session, averaged, &data);
     if (status != VT_OK) {
         vt_model_free(model);
         return status;

@@ -3,22 +3,32 @@
 #define VT_NEURAL_FIT_RUN_H
 
 #include "base/arena.h"
+#include "models/model.h"
 #include "ventral/fit.h"
 #include "ventral/stimulus.h"
 #include "ventral/train.h"
 
-/* Training divides pixel values by this; the exported first kernel does it instead. */
+/* Training on pixels divides their values by this; the exported first kernel does it instead. */
 #define VT_FIT_PIXEL_SCALE 60.0
 
 /* One session's part of the data. */
 typedef struct vt_fit_group {
     vt_session *session;
     vt_stimulus_set *stimuli;
+    const int64_t *indices;  /* of the images among the stimuli; NULL: all, in their order */
     const double *responses; /* (neurons, images) */
     int64_t begin, end, images, neurons;
     int64_t first;     /* its first neuron among all */
     double *mean, *sd; /* of each neuron over [begin, end); sd 1 for a silent one */
 } vt_fit_group;
+
+/* Data from elsewhere than recordings: neurons' responses to some of the stimuli. */
+typedef struct vt_fit_taught {
+    vt_stimulus_set *stimuli;
+    const int64_t *indices;  /* (images) */
+    const double *responses; /* (neurons, images) */
+    int64_t images, neurons;
+} vt_fit_taught;
 
 typedef struct vt_fit_sample {
     int group;
@@ -29,11 +39,14 @@ typedef struct vt_fit_run {
     vt_fit_options options; /* without zeros */
     vt_arena *arena;
     /* data */
+    const vt_fit_taught *taught;      /* NULL: the sessions of the options */
     vt_fit_group *groups, validation; /* validation.session NULL: none */
     int64_t neurons, sample_count, steps_per_epoch;
     vt_fit_sample *samples;
     int64_t *order; /* of samples in the present epoch */
     /* network */
+    const vt_model *core; /* what is trained, one map and no readout; untrained */
+    vt_plan *front;       /* its frozen front end; NULL: none */
     vt_graph *graph;
     vt_node image, group, target, loss;
     vt_plan *plan;
@@ -58,13 +71,17 @@ void vt_fit_shuffle(vt_fit_run *run, int epoch);
 /* Fills the plan's inputs with step `step` of the present epoch. */
 vt_status vt_fit_load_batch(vt_fit_run *run, int64_t step);
 
+/* fit.c: trains `core`, a model of one map without readout, as vt_fit does; of the options, filters
+ * are of no account, and with `taught` neither are recordings and sessions. */
+vt_status vt_fit_core(vt_model **out, vt_fit_report *report, const vt_fit_options *options,
+                      const vt_model *core, const vt_fit_taught *taught);
+
 /* fit_network.c */
 vt_status vt_fit_make_network(vt_fit_run *run);
-/* All parameters to or from one block of run->floats. */
-void vt_fit_gather(const vt_fit_run *run, float *block);
-void vt_fit_scatter(vt_fit_run *run, const float *block);
-/* The compact model that the parameters in `block` make: readout as mixing and pooling stages,
- * normalizations of features and responses folded in. Without `readout` it ends at the core's map.
+void vt_fit_free_network(vt_fit_run *run);
+/* The model that the parameters in `block` (vt_weights_gather) make: readout as mixing and
+ * pooling stages, normalizations of features and responses folded in. Without `readout` it ends at
+ * the core's map.
  */
 vt_status vt_fit_export(vt_model **out, vt_fit_run *run, const float *block, bool readout);
 /* Running mean and variance of the core's channels in `block`; borrow its memory. */

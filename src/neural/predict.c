@@ -1,70 +1,44 @@
 /* Streaming stimuli through models, batch by batch. */
 #include "ventral/predict.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
+#include "neural/runner.h"
 
 typedef struct predictor {
     vt_model *const *models;
     int count, height, width;
+    const vt_preprocessing *preprocessing;
     vt_stimulus_set *stimuli;
     const vt_predict_options *options;
     int64_t begin, end, batch;
     vt_workspace *workspace;
-    vt_plan **plans, **rest_plans; /* full batches and the last, shorter one */
-    vt_node *nodes;
+    vt_runner runner, rest; /* full batches and the last, shorter one */
     float *pixels;
     int64_t *indices;
 } predictor;
 
-static vt_status find_node(predictor *p, int model)
-{
-    const char *tap = p->options->tap;
-    vt_graph *graph = vt_model_graph(p->models[model]);
-    p->nodes[model] = tap ? vt_graph_find(graph, tap) : vt_model_output(p->models[model]);
-    if (p->nodes[model] != VT_NO_NODE) return VT_OK;
-    char list[600] = "";
-    for (vt_node node = 0; node < vt_graph_node_count(graph); node++) {
-        size_t used = strlen(list);
-        snprintf(list + used, sizeof list - used, "%s%s", node ? ", " : "",
-                 vt_graph_node_name(graph, node));
-    }
-    return vt_error(VT_ENOTFOUND, "%s has no node '%s'; it has %s",
-                    vt_model_label(p->models[model]), tap, list);
-}
-
-static vt_status make_plans(predictor *p, vt_plan **plans, int64_t batch)
-{
-    for (int m = 0; m < p->count; m++) {
-        vt_plan_options options = {.batch = batch,
-                                   .outputs = &p->nodes[m],
-                                   .output_count = 1,
-                                   .backend = p->options->backend,
-                                   .bf16 = p->options->bf16,
-                                   .workspace = p->workspace};
-        VT_TRY(vt_plan_new(&plans[m], vt_model_graph(p->models[m]), &options));
-    }
-    return VT_OK;
-}
-
 static vt_status check(predictor *p)
 {
-    vt_compact_options first, other;
     if (p->count < 1) return vt_error(VT_EINVAL, "no model to predict with");
-    vt_model_get_options(p->models[0], &first);
-    p->height = first.height;
-    p->width = first.width;
+    vt_model_image_size(p->models[0], &p->height, &p->width);
+    p->preprocessing = vt_model_preprocessing(p->models[0]);
     for (int m = 1; m < p->count; m++) {
-        vt_model_get_options(p->models[m], &other);
-        if (other.height != first.height || other.width != first.width)
+        int height, width;
+        vt_model_image_size(p->models[m], &height, &width);
+        if (height != p->height || width != p->width)
             return vt_error(VT_EINVAL,
                             "%s takes images of %d x %d, the first model %d x %d: predict them "
                             "separately",
-                            vt_model_label(p->models[m]), other.height, other.width, first.height,
-                            first.width);
+                            vt_model_label(p->models[m]), height, width, p->height, p->width);
+        if (memcmp(vt_model_preprocessing(p->models[m]), p->preprocessing,
+                   sizeof *p->preprocessing) != 0)
+            return vt_error(VT_EINVAL,
+                            "%s preprocesses images in another way than the first model: predict "
+                            "them separately",
+                            vt_model_label(p->models[m]));
     }
     int64_t count = vt_stimulus_set_count(p->stimuli);
     p->begin = p->options->begin;
@@ -77,34 +51,39 @@ static vt_status check(predictor *p)
     return VT_OK;
 }
 
+static vt_status make_runner(predictor *p, vt_runner *runner, int64_t batch)
+{
+    vt_runner_options options = {.models = p->models,
+                                 .count = p->count,
+                                 .tap = p->options->tap,
+                                 .batch = batch,
+                                 .backend = p->options->backend,
+                                 .bf16 = p->options->bf16,
+                                 .workspace = p->workspace};
+    return vt_runner_new(runner, &options);
+}
+
 static vt_status prepare(predictor *p)
 {
-    size_t models = (size_t)p->count;
     VT_TRY(check(p));
-    p->plans = vt_alloc(models, sizeof *p->plans);
-    p->rest_plans = vt_alloc(models, sizeof *p->rest_plans);
-    p->nodes = vt_alloc(models, sizeof *p->nodes);
     p->indices = vt_alloc((size_t)p->batch, sizeof *p->indices);
     p->pixels =
         vt_alloc((size_t)p->batch * (size_t)p->height * (size_t)p->width * 3, sizeof *p->pixels);
-    if (!p->plans || !p->rest_plans || !p->nodes || !p->indices || !p->pixels) return VT_ENOMEM;
+    if (!p->indices || !p->pixels) return VT_ENOMEM;
     VT_TRY(vt_workspace_new(&p->workspace));
-    for (int m = 0; m < p->count; m++)
-        VT_TRY(find_node(p, m));
-    return make_plans(p, p->plans, p->batch);
+    return make_runner(p, &p->runner, p->batch);
 }
 
-static vt_status run_batch(predictor *p, vt_plan **plans, int64_t first, int64_t count)
+static vt_status run_batch(predictor *p, const vt_runner *runner, int64_t first, int64_t count)
 {
+    const vt_tensor *values;
     for (int64_t i = 0; i < count; i++)
         p->indices[i] = first + i;
-    VT_TRY(vt_stimulus_set_read(p->stimuli, p->indices, count, p->height, p->width, p->pixels));
+    VT_TRY(vt_stimulus_set_read(p->stimuli, p->indices, count, p->height, p->width,
+                                p->preprocessing, p->pixels));
     for (int m = 0; m < p->count; m++) {
-        vt_tensor *input = vt_plan_input(plans[m], vt_model_input(p->models[m]));
-        if (input) memcpy(input->data, p->pixels, vt_tensor_bytes(input));
-        VT_TRY(vt_plan_forward(plans[m]));
-        VT_TRY(p->options->receive(p->options->context, m, first, count,
-                                   vt_plan_output(plans[m], p->nodes[m])));
+        VT_TRY(vt_runner_run(runner, m, p->pixels, &values));
+        VT_TRY(p->options->receive(p->options->context, m, first, count, values));
     }
     return VT_OK;
 }
@@ -113,8 +92,8 @@ static vt_status run(predictor *p)
 {
     for (int64_t first = p->begin; first < p->end; first += p->batch) {
         int64_t count = p->end - first < p->batch ? p->end - first : p->batch;
-        if (count < p->batch) VT_TRY(make_plans(p, p->rest_plans, count));
-        VT_TRY(run_batch(p, count < p->batch ? p->rest_plans : p->plans, first, count));
+        if (count < p->batch) VT_TRY(make_runner(p, &p->rest, count));
+        VT_TRY(run_batch(p, count < p->batch ? &p->rest : &p->runner, first, count));
         VT_TRY(vt_progress_report(p->options->progress, first + count - p->begin, p->end - p->begin,
                                   NULL));
     }
@@ -127,13 +106,8 @@ vt_status vt_predict(vt_model *const *models, int count, vt_stimulus_set *stimul
     predictor p = {.models = models, .count = count, .stimuli = stimuli, .options = options};
     vt_status status = prepare(&p);
     if (status == VT_OK) status = run(&p);
-    for (int m = 0; m < count; m++) {
-        if (p.plans) vt_plan_free(p.plans[m]);
-        if (p.rest_plans) vt_plan_free(p.rest_plans[m]);
-    }
-    free(p.plans);
-    free(p.rest_plans);
-    free(p.nodes);
+    vt_runner_free(&p.runner);
+    vt_runner_free(&p.rest);
     free(p.indices);
     free(p.pixels);
     vt_workspace_free(p.workspace);

@@ -1,6 +1,6 @@
 /* Ridge regression: w = (X'X + alpha I)^-1 X'Y = X' (XX' + alpha I)^-1 Y, X and Y centered
  * (Hoerl & Kennard 1970; the second, dual form in Saunders, Gammerman & Vovk 1998). */
-#include "ventral/readout.h"
+#include "neural/readout.h"
 
 #include "base/arena.h"
 #include "neural/ridge_alpha.h"
@@ -13,14 +13,9 @@
 
 enum { BLOCK_ELEMENTS = 1 << 22 };
 
-struct vt_ridge {
-    int64_t features, targets;
-    double *mean_x, *mean_y, *weights, *intercept, *alphas;
-};
-
 vt_ridge_options vt_ridge_options_default(void)
 {
-    return (vt_ridge_options){.alpha = -1, .folds = 5};
+    return (vt_ridge_options){.alpha = -1, .alpha_low = 1e-6, .alpha_high = 1e5, .folds = 5};
 }
 
 static int64_t smaller(int64_t a, int64_t b)
@@ -28,7 +23,7 @@ static int64_t smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static vt_status ridge_new(vt_ridge **out, int64_t features, int64_t targets)
+vt_status vt_ridge_new(vt_ridge **out, int64_t features, int64_t targets)
 {
     vt_ridge *r = vt_alloc(1, sizeof *r);
     if (!r) return VT_ENOMEM;
@@ -47,6 +42,14 @@ static vt_status ridge_new(vt_ridge **out, int64_t features, int64_t targets)
     return VT_OK;
 }
 
+void vt_ridge_set_intercept(vt_ridge *r)
+{
+    int targets = (int)r->targets;
+    memcpy(r->intercept, r->mean_y, (size_t)r->targets * sizeof(double));
+    cblas_dgemv(CblasRowMajor, CblasTrans, (int)r->features, targets, -1, r->weights, targets,
+                r->mean_x, 1, 1, r->intercept, 1);
+}
+
 /* Fills means, weights and intercept from the solved system of all samples. */
 static void ridge_fill(vt_ridge *r, vt_ridge_problem *p, const vt_ridge_system *s)
 {
@@ -60,9 +63,7 @@ static void ridge_fill(vt_ridge *r, vt_ridge_problem *p, const vt_ridge_system *
         cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, columns, targets, (int)s->count, 1,
                     p->block, columns, s->right, targets, 0, r->weights + first * targets, targets);
     }
-    memcpy(r->intercept, r->mean_y, (size_t)r->targets * sizeof(double));
-    cblas_dgemv(CblasRowMajor, CblasTrans, (int)r->features, targets, -1, r->weights, targets,
-                r->mean_x, 1, 1, r->intercept, 1);
+    vt_ridge_set_intercept(r);
 }
 
 static vt_status fit(vt_ridge **out, vt_matrix x, const double *y, int64_t targets,
@@ -76,7 +77,7 @@ static vt_status fit(vt_ridge **out, vt_matrix x, const double *y, int64_t targe
     VT_TRY(vt_ridge_problem_init(&p, x, y, targets));
     vt_status status = vt_ridge_check_options(&o, x.rows);
     if (status == VT_OK) status = vt_folds_deal(&order, x.rows, o.seed);
-    if (status == VT_OK) status = ridge_new(&ridge, x.columns, targets);
+    if (status == VT_OK) status = vt_ridge_new(&ridge, x.columns, targets);
     if (status == VT_OK) status = vt_ridge_choose_alphas(ridge->alphas, &p, order, x.rows, &o);
     if (status == VT_OK) status = vt_ridge_system_init(&s, &p, order, x.rows);
     if (status == VT_OK) status = vt_ridge_system_solve(&s, ridge->alphas, targets);

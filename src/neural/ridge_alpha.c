@@ -1,4 +1,5 @@
-/* The choice of ridge's alpha by cross-validation. */
+/* The choice of ridge's alpha by cross-validation: the best of candidates, or bisection (as in the
+ * code of Cowley, Stan, Pillow & Smith 2026). One decomposition a fold serves all alphas. */
 #include "neural/ridge_alpha.h"
 
 #include "base/arena.h"
@@ -19,96 +20,218 @@ void vt_folds_get(int64_t *train, int64_t *first, int64_t *last, const int64_t *
     memcpy(train + *first, order + *last, (size_t)(count - *last) * sizeof *train);
 }
 
-/* Adds to errors (candidates, targets) the squared errors on one fold's test samples. */
-static vt_status add_fold_errors(double *errors, vt_ridge_problem *p, const int64_t *train,
-                                 int64_t train_count, const int64_t *test, int64_t test_count,
-                                 const double *candidates, int candidate_count)
+/* One fold: what its training samples' system predicts of its test samples needs no more than this,
+ * whatever the alphas. */
+typedef struct fold {
+    vt_ridge_system system; /* without its matrix */
+    const int64_t *test;
+    int64_t count;
+    double *projected; /* (count, system.size) */
+} fold;
+
+/* Cross-validated errors, for any alphas. */
+typedef struct search {
+    const vt_ridge_problem *problem;
+    fold *folds;
+    int count;
+    double *total;      /* (targets) sums of squares about the mean; 0: the target never varies */
+    double *room;       /* (largest system.size, targets) */
+    double *prediction; /* (largest test set, targets) */
+} search;
+
+static void search_destroy(search *s)
 {
-    vt_ridge_system s;
-    int64_t targets = p->targets;
-    VT_TRY(vt_ridge_system_init(&s, p, train, train_count));
-    double *projected = vt_alloc((size_t)(test_count * s.size), sizeof(double));
-    double *room = vt_alloc((size_t)(s.size * targets), sizeof(double));
-    double *prediction = vt_alloc((size_t)(test_count * targets), sizeof(double));
-    double *alphas = vt_alloc((size_t)targets, sizeof(double));
-    vt_status status = projected && room && prediction && alphas ? VT_OK : VT_ENOMEM;
-    if (status == VT_OK) status = vt_ridge_system_decompose(&s, targets);
-    if (status == VT_OK) status = vt_ridge_system_project(projected, &s, p, test, test_count);
-    for (int c = 0; status == VT_OK && c < candidate_count; c++) {
-        for (int64_t t = 0; t < targets; t++)
-            alphas[t] = candidates[c];
-        vt_ridge_system_predict(prediction, &s, projected, test_count, alphas, targets, room);
-        for (int64_t i = 0; i < test_count; i++)
-            for (int64_t t = 0; t < targets; t++) {
-                double e = prediction[i * targets + t] - p->y[test[i] * targets + t];
-                errors[c * targets + t] += e * e;
-            }
+    for (int f = 0; s->folds && f < s->count; f++) {
+        vt_ridge_system_destroy(&s->folds[f].system);
+        free(s->folds[f].projected);
     }
-    free(projected);
-    free(room);
-    free(prediction);
-    free(alphas);
-    vt_ridge_system_destroy(&s);
-    return status;
+    free(s->folds);
+    free(s->total);
+    free(s->room);
+    free(s->prediction);
 }
 
-/* alphas (targets) with the least error; errors (candidates, targets) are in units of variance. */
-static void pick_alphas(double *alphas, const double *errors, const double *candidates, int count,
-                        int64_t targets, bool per_target)
+static vt_status fold_init(fold *out, vt_ridge_problem *p, const int64_t *train, int64_t count)
 {
-    int best_of_all = 0;
-    double least_of_all = INFINITY;
-    for (int c = 0; c < count; c++) {
-        double sum = 0;
-        for (int64_t t = 0; t < targets; t++)
-            sum += errors[c * targets + t];
-        if (sum < least_of_all) {
-            least_of_all = sum;
-            best_of_all = c;
-        }
-    }
+    VT_TRY(vt_ridge_system_init(&out->system, p, train, count));
+    VT_TRY(vt_ridge_system_decompose(&out->system, p->targets));
+    out->projected = vt_alloc((size_t)(out->count * out->system.size), sizeof(double));
+    if (!out->projected) return VT_ENOMEM;
+    VT_TRY(vt_ridge_system_project(out->projected, &out->system, p, out->test, out->count));
+    free(out->system.matrix);
+    out->system.matrix = NULL;
+    return VT_OK;
+}
+
+static vt_status measure_totals(search *s, const int64_t *order, int64_t count)
+{
+    int64_t targets = s->problem->targets;
+    const double *y = s->problem->y;
+    vt_matrix responses = {.f64 = y, .rows = s->problem->x.rows, .columns = targets};
+    double *mean = vt_alloc((size_t)targets, sizeof *mean);
+    if (!mean) return VT_ENOMEM;
+    vt_matrix_means(mean, &responses, order, count);
     for (int64_t t = 0; t < targets; t++) {
-        int best = best_of_all;
-        for (int c = 0; per_target && c < count; c++)
-            if (errors[c * targets + t] < errors[best * targets + t]) best = c;
-        alphas[t] = candidates[best];
+        double total = 0;
+        for (int64_t i = 0; i < count; i++) {
+            double d = y[order[i] * targets + t] - mean[t];
+            total += d * d;
+        }
+        bool silent = total <= 1e-28 * (double)count * mean[t] * mean[t]; /* rounding */
+        s->total[t] = silent ? 0 : total;
     }
+    free(mean);
+    return VT_OK;
 }
 
-/* Chooses alphas (targets) by cross-validation within `order` (count samples, dealt). */
-static vt_status choose_alphas(double *alphas, vt_ridge_problem *p, const int64_t *order,
-                               int64_t count, const double *candidates, int candidate_count,
-                               int folds, bool per_target)
+/* Of the samples `order` (count, dealt); destroyed by the caller, also after a failure. */
+static vt_status search_init(search *s, vt_ridge_problem *p, const int64_t *order, int64_t count,
+                             int folds)
 {
-    int64_t targets = p->targets;
-    double *errors = vt_alloc((size_t)(candidate_count * targets), sizeof(double));
-    double *mean = vt_alloc((size_t)targets, sizeof(double));
-    int64_t *train = vt_alloc((size_t)count, sizeof(int64_t));
-    vt_status status = errors && mean && train ? VT_OK : VT_ENOMEM;
+    int64_t targets = p->targets, largest = 0, size = p->gram ? count : p->x.columns;
+    *s = (search){.problem = p, .count = folds};
+    s->folds = vt_alloc((size_t)folds, sizeof *s->folds);
+    s->total = vt_alloc((size_t)targets, sizeof *s->total);
+    int64_t *train = vt_alloc((size_t)count, sizeof *train);
+    vt_status status = s->folds && s->total && train ? VT_OK : VT_ENOMEM;
     for (int f = 0; status == VT_OK && f < folds; f++) {
         int64_t first, last;
         vt_folds_get(train, &first, &last, order, count, folds, f);
-        status = add_fold_errors(errors, p, train, count - (last - first), order + first,
-                                 last - first, candidates, candidate_count);
+        s->folds[f].test = order + first;
+        s->folds[f].count = last - first;
+        largest = largest > last - first ? largest : last - first;
+        status = fold_init(&s->folds[f], p, train, count - (last - first));
     }
-    if (status == VT_OK) {
-        vt_matrix y = {.f64 = p->y, .rows = p->x.rows, .columns = targets};
-        vt_matrix_means(mean, &y, order, count);
-        for (int64_t t = 0; t < targets; t++) {
-            double total = 0;
-            for (int64_t i = 0; i < count; i++) {
-                double d = p->y[order[i] * targets + t] - mean[t];
-                total += d * d;
+    free(train);
+    VT_TRY(status);
+    s->room = vt_alloc((size_t)(size * targets), sizeof *s->room);
+    s->prediction = vt_alloc((size_t)(largest * targets), sizeof *s->prediction);
+    if (!s->room || !s->prediction) return VT_ENOMEM;
+    return measure_totals(s, order, count);
+}
+
+/* Squared errors (targets) with an alpha for each target, in units of the variance. */
+static void search_errors(double *errors, search *s, const double *alphas)
+{
+    int64_t targets = s->problem->targets;
+    memset(errors, 0, (size_t)targets * sizeof *errors);
+    for (int f = 0; f < s->count; f++) {
+        const fold *k = &s->folds[f];
+        vt_ridge_system_predict(s->prediction, &k->system, k->projected, k->count, alphas, targets,
+                                s->room);
+        for (int64_t i = 0; i < k->count; i++)
+            for (int64_t t = 0; t < targets; t++) {
+                double e = s->prediction[i * targets + t] - s->problem->y[k->test[i] * targets + t];
+                errors[t] += e * e;
             }
-            bool silent = total <= 1e-28 * (double)count * mean[t] * mean[t]; /* rounding */
-            for (int c = 0; c < candidate_count; c++)
-                errors[c * targets + t] = silent ? 0 : errors[c * targets + t] / total;
-        }
-        pick_alphas(alphas, errors, candidates, candidate_count, targets, per_target);
+    }
+    for (int64_t t = 0; t < targets; t++)
+        errors[t] = s->total[t] > 0 ? errors[t] / s->total[t] : 0;
+}
+
+/* With one alpha for all, every target counts its errors' sum. */
+static void share_errors(double *errors, int64_t targets)
+{
+    double sum = 0;
+    for (int64_t t = 0; t < targets; t++)
+        sum += errors[t];
+    for (int64_t t = 0; t < targets; t++)
+        errors[t] = sum;
+}
+
+static vt_status best_candidates(double *alphas, search *s, const double *candidates, int count,
+                                 bool per_target)
+{
+    int64_t targets = s->problem->targets;
+    double *errors = vt_alloc((size_t)targets, sizeof *errors);
+    double *least = vt_alloc((size_t)targets, sizeof *least);
+    double *tried = vt_alloc((size_t)targets, sizeof *tried);
+    vt_status status = errors && least && tried ? VT_OK : VT_ENOMEM;
+    for (int c = 0; status == VT_OK && c < count; c++) {
+        for (int64_t t = 0; t < targets; t++)
+            tried[t] = candidates[c];
+        search_errors(errors, s, tried);
+        if (!per_target) share_errors(errors, targets);
+        for (int64_t t = 0; t < targets; t++)
+            if (c == 0 || errors[t] < least[t]) {
+                least[t] = errors[t];
+                alphas[t] = candidates[c];
+            }
     }
     free(errors);
-    free(mean);
-    free(train);
+    free(least);
+    free(tried);
+    return status;
+}
+
+/* Bisection: low, middle and high end of an interval, then of one of its halves, where an end is
+ * better than the middle or the middle of a half is; else of its middle half. */
+enum { LOW, MIDDLE, HIGH, LEFT, RIGHT, PLACES };
+
+/* One target's step: alphas and errors, [place * targets + t]. */
+static void bisect(double *alphas, double *errors, int64_t targets, int64_t t)
+{
+#define ERROR(place) errors[(place)*targets + t]
+#define MOVE(to, from)                                                                             \
+    (alphas[(to)*targets + t] = alphas[(from)*targets + t], ERROR(to) = ERROR(from))
+    bool ends = ERROR(LOW) < ERROR(MIDDLE) || ERROR(HIGH) < ERROR(MIDDLE);
+    bool left = ends ? ERROR(LOW) < ERROR(MIDDLE)
+                     : ERROR(LEFT) < ERROR(MIDDLE) && ERROR(LEFT) < ERROR(RIGHT);
+    bool right = !left && (ends || (ERROR(RIGHT) < ERROR(MIDDLE) && ERROR(RIGHT) < ERROR(LEFT)));
+    if (left) {
+        MOVE(HIGH, MIDDLE);
+        MOVE(MIDDLE, LEFT);
+    } else if (right) {
+        MOVE(LOW, MIDDLE);
+        MOVE(MIDDLE, RIGHT);
+    } else {
+        MOVE(LOW, LEFT);
+        MOVE(HIGH, RIGHT);
+    }
+#undef MOVE
+#undef ERROR
+}
+
+static void try_place(double *alphas, double *errors, search *s, int place, bool per_target)
+{
+    int64_t targets = s->problem->targets;
+    search_errors(errors + place * targets, s, alphas + place * targets);
+    if (!per_target) share_errors(errors + place * targets, targets);
+}
+
+static vt_status bisected(double *out, search *s, const vt_ridge_options *o)
+{
+    int64_t targets = s->problem->targets;
+    double *alphas = vt_alloc((size_t)targets, PLACES * sizeof *alphas);
+    double *errors = vt_alloc((size_t)targets, PLACES * sizeof *errors);
+    vt_status status = alphas && errors ? VT_OK : VT_ENOMEM;
+    for (int64_t t = 0; status == VT_OK && t < targets; t++) {
+        alphas[LOW * targets + t] = o->alpha_low;
+        alphas[HIGH * targets + t] = o->alpha_high;
+        alphas[MIDDLE * targets + t] = o->alpha_low + (o->alpha_high - o->alpha_low) / 2;
+    }
+    for (int place = LOW; status == VT_OK && place <= HIGH; place++)
+        try_place(alphas, errors, s, place, o->per_target);
+    for (int step = 0; status == VT_OK && step < o->bisections; step++) {
+        for (int64_t t = 0; t < targets; t++) {
+            const double *low = alphas + LOW * targets, *middle = alphas + MIDDLE * targets;
+            const double *high = alphas + HIGH * targets;
+            alphas[LEFT * targets + t] = low[t] + (middle[t] - low[t]) / 2;
+            alphas[RIGHT * targets + t] = middle[t] + (high[t] - middle[t]) / 2;
+        }
+        try_place(alphas, errors, s, LEFT, o->per_target);
+        try_place(alphas, errors, s, RIGHT, o->per_target);
+        for (int64_t t = 0; t < targets; t++)
+            bisect(alphas, errors, targets, t);
+    }
+    for (int64_t t = 0; status == VT_OK && t < targets; t++) {
+        int best = MIDDLE;
+        for (int place = LOW; place <= HIGH; place++)
+            if (errors[place * targets + t] < errors[best * targets + t]) best = place;
+        out[t] = alphas[best * targets + t];
+    }
+    free(alphas);
+    free(errors);
     return status;
 }
 
@@ -126,6 +249,12 @@ vt_status vt_ridge_check_options(const vt_ridge_options *o, int64_t samples)
     if (isnan(o->alpha) || isinf(o->alpha))
         return vt_error(VT_EINVAL, "ridge alpha %g must be finite", o->alpha);
     if (o->alpha >= 0) return VT_OK;
+    if (o->bisections < 0 || (o->bisections > 0 && !(o->alpha_low >= 0 && isfinite(o->alpha_high) &&
+                                                     o->alpha_low < o->alpha_high)))
+        return vt_error(VT_EINVAL,
+                        "%d bisections for ridge alpha between %g and %g: the ends must be finite, "
+                        "ordered and >= 0",
+                        o->bisections, o->alpha_low, o->alpha_high);
     if (o->alphas && o->alpha_count < 1)
         return vt_error(VT_EINVAL, "%d ridge alphas to choose from", o->alpha_count);
     for (int i = 0; o->alphas && i < o->alpha_count; i++)
@@ -137,17 +266,24 @@ vt_status vt_ridge_check_options(const vt_ridge_options *o, int64_t samples)
 vt_status vt_ridge_choose_alphas(double *alphas, vt_ridge_problem *p, const int64_t *order,
                                  int64_t count, const vt_ridge_options *o)
 {
+    search s;
     double standard[DEFAULT_ALPHAS], scale = 1;
     if (o->alpha >= 0) {
         for (int64_t t = 0; t < p->targets; t++)
             alphas[t] = o->alpha;
         return VT_OK;
     }
-    if (!o->alphas) scale = vt_ridge_problem_scale(p);
+    if (!o->alphas && o->bisections == 0) scale = vt_ridge_problem_scale(p);
     for (int i = 0; i < DEFAULT_ALPHAS; i++)
         standard[i] = scale * pow(10, -6 + 0.5 * i);
-    return choose_alphas(alphas, p, order, count, o->alphas ? o->alphas : standard,
-                         o->alphas ? o->alpha_count : DEFAULT_ALPHAS, o->folds, o->per_target);
+    vt_status status = search_init(&s, p, order, count, o->folds);
+    if (status == VT_OK && o->bisections > 0)
+        status = bisected(alphas, &s, o);
+    else if (status == VT_OK)
+        status = best_candidates(alphas, &s, o->alphas ? o->alphas : standard,
+                                 o->alphas ? o->alpha_count : DEFAULT_ALPHAS, o->per_target);
+    search_destroy(&s);
+    return status;
 }
 
 vt_status vt_folds_deal(int64_t **out, int64_t count, uint64_t seed)
