@@ -36,6 +36,9 @@ extern struct poptOption cli_common_table[];
 poptContext cli_parse(int argc, const char **argv, const struct poptOption *table,
                       const char *operands);
 
+/* Frees the texts that parsing with this table allocated. */
+void cli_free_options(const struct poptOption *table);
+
 /* "ventral: MESSAGE" on standard error. cli_fail uses the library's message and frees nothing. */
 int cli_fail(void);
 int cli_misuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -54,6 +57,7 @@ int cli_finish(void);
 typedef struct cli_progress {
     const char *what;
     double started, shown;
+    int64_t first; /* work done at the first report */
     bool drawn;
     vt_progress progress;
 } cli_progress;

@@ -6,60 +6,14 @@
 #include <unistd.h>
 
 #include "models.h"
+#include "readouts.h"
+#include "streams.h"
 
 typedef struct fit_request {
     char *recordings, *sessions, *validate, *output, *filters, *core;
     double rate, blur;
     int epochs, batch, patience, keep;
 } fit_request;
-
-/* "ID" or "ID:RANGE", the range as vt_range_parse takes it; needs the session to know its length.
- */
-static vt_status parse_session(vt_fit_session *out, const char *recordings, const char *text)
-{
-    const char *colon = strchr(text, ':');
-    size_t length = colon ? (size_t)(colon - text) : strlen(text);
-    *out = (vt_fit_session){.begin = 0};
-    if (length == 0 || length >= sizeof out->id)
-        return vt_error(VT_EINVAL, "'%s' is not a session, ID or ID:RANGE", text);
-    memcpy(out->id, text, length);
-    if (!colon) return VT_OK;
-    vt_session *session;
-    vt_session_info info;
-    VT_TRY(vt_session_open(&session, recordings, out->id));
-    vt_session_get_info(session, &info);
-    vt_session_close(session);
-    vt_status status = vt_range_parse(&out->begin, &out->end, colon + 1, info.images);
-    return status == VT_OK ? VT_OK : vt_error_context(status, "session %s", out->id);
-}
-
-static vt_status parse_sessions(vt_fit_session *out, int *count, const char *recordings,
-                                const char *text)
-{
-    char *copy = strdup(text), *rest = NULL;
-    if (!copy) return vt_error(VT_ENOMEM, "out of memory");
-    vt_status status = VT_OK;
-    *count = 0;
-    for (char *item = strtok_r(copy, ",", &rest); item && status == VT_OK;
-         item = strtok_r(NULL, ",", &rest)) {
-        if (*count == VT_FIT_SESSIONS)
-            status = vt_error(VT_EINVAL, "more than %d sessions", VT_FIT_SESSIONS);
-        else
-            status = parse_session(&out[(*count)++], recordings, item);
-    }
-    free(copy);
-    return status;
-}
-
-/* "16,32,32,64,64" */
-static vt_status parse_filters(int *out, const char *text)
-{
-    char end;
-    if (!text) return VT_OK;
-    if (sscanf(text, "%d,%d,%d,%d,%d%c", &out[0], &out[1], &out[2], &out[3], &out[4], &end) == 5)
-        return VT_OK;
-    return vt_error(VT_EINVAL, "--filters '%s': five numbers are needed, as 16,32,32,64,64", text);
-}
 
 static int print_report(const vt_fit_report *report, const vt_model *model, const char *output)
 {
@@ -114,38 +68,6 @@ static int fit_whole(const fit_request *request, vt_fit_options *options, const 
     return code;
 }
 
-/* --core: the readout alone, for the neurons of one session. */
-static int fit_readout(const fit_request *request, const vt_fit_options *options)
-{
-    vt_model *core = NULL, *model = NULL;
-    vt_session *session = NULL;
-    cli_progress progress;
-    const vt_progress *shown = cli_progress_start(&progress, "fit readout");
-    vt_status status = vt_model_read(&core, request->core);
-    if (status == VT_OK)
-        status = vt_session_open(&session, options->recordings, options->sessions[0].id);
-    if (status == VT_OK)
-        status = vt_fit_readout(&model, core, session, options->sessions, options->seed, shown);
-    if (status == VT_OK) status = vt_model_write(model, request->output);
-    cli_progress_end(&progress);
-    int code = CLI_FAILED;
-    if (status != VT_OK)
-        cli_fail();
-    else if (cli_options.json)
-        code = cli_print_json(json_pack("{s:s, s:I, s:I}", "output", request->output, "neurons",
-                                        (json_int_t)vt_model_outputs(model), "parameters",
-                                        (json_int_t)vt_model_parameters(model)));
-    else {
-        printf("%s: readout of %lld neurons of session %s on the core of %s\n", request->output,
-               (long long)vt_model_outputs(model), options->sessions[0].id, request->core);
-        code = cli_finish();
-    }
-    vt_session_close(session);
-    vt_model_free(core);
-    vt_model_free(model);
-    return code;
-}
-
 static int run(const fit_request *request)
 {
     vt_fit_session sessions[VT_FIT_SESSIONS], validation;
@@ -158,19 +80,17 @@ static int run(const fit_request *request)
                               .patience = request->patience,
                               .seed = (uint64_t)cli_options.seed};
     vt_status status = cli_check_output(request->output);
-    if (status == VT_OK) status = parse_filters(options.filters, request->filters);
+    if (status == VT_OK && request->filters)
+        status = cli_filters_parse(options.filters, request->filters);
     if (status == VT_OK)
-        status = parse_sessions(sessions, &options.session_count, request->recordings,
-                                request->sessions);
+        status = cli_sessions_parse(sessions, &options.session_count, request->recordings,
+                                    request->sessions);
     if (status == VT_OK && request->validate) {
-        status = parse_session(&validation, request->recordings, request->validate);
+        status = cli_session_parse(&validation, request->recordings, request->validate);
         options.validation = &validation;
     }
     if (status != VT_OK) return cli_fail();
-    if (request->core)
-        return options.session_count == 1
-                   ? fit_readout(request, &options)
-                   : cli_misuse("fit: --core fits the readout of one session at a time");
+    if (request->core) return cli_fit_readout(request->core, &options, request->output, "fit");
     char *checkpoint = malloc(strlen(request->output) + sizeof ".checkpoint");
     if (!checkpoint) return CLI_FAILED;
     sprintf(checkpoint, "%s.checkpoint", request->output);

@@ -24,20 +24,102 @@ static json_t *shape_json(const vt_tensor *t)
 
 /* ---- models ---- */
 
-static json_t *model_json(const char *path, vt_model *model)
+/* ---- components of V1 networks ---- */
+
+/* What the authors call the kinds of nodes that make a V1 network of a residual network. */
+static const char *component_of(const char *kind)
 {
-    vt_compact_options o;
-    vt_model_get_options(model, &o);
-    json_t *filters = json_array(), *sessions = json_array(), *nodes = json_array();
-    for (int i = 0; i < VT_COMPACT_LAYERS; i++)
-        json_array_append_new(filters, json_integer(o.filters[i]));
-    for (int i = 0; i < vt_model_session_count(model); i++) {
-        const vt_model_session *s = vt_model_session_at(model, i);
-        json_array_append_new(sessions,
-                              json_pack("{s:s, s:I, s:I, s:I}", "session", s->id, "first_output",
-                                        (json_int_t)s->first, "neurons", (json_int_t)s->count,
-                                        "first_neuron", (json_int_t)s->first_neuron));
+    static const char *const components[][2] = {
+        {"center_surround", "center-surround antagonism"},
+        {"local_receptive_field", "local receptive fields"},
+        {"divisive_normalization", "divisive normalization"},
+        {"tuned_normalization", "tuned normalization"},
+        {"cortical_magnification", "cortical magnification"}};
+    for (size_t i = 0; i < sizeof components / sizeof *components; i++)
+        if (strcmp(kind, components[i][0]) == 0) return components[i][1];
+    return NULL;
+}
+
+/* Parameters, without constants, of the layer of that name. */
+static int64_t parameters_in(vt_graph *graph, const char *layer)
+{
+    int64_t count = 0;
+    size_t length = strlen(layer);
+    for (int i = 0; i < vt_graph_param_count(graph); i++) {
+        const vt_param *param = vt_graph_param(graph, i);
+        bool inside = strncmp(param->name, layer, length) == 0 && param->name[length] == '.';
+        if (inside && !param->is_buffer) count += vt_tensor_count(&param->value);
     }
+    return count;
+}
+
+static json_t *components_json(vt_model *model, const char *formulation)
+{
+    json_t *list = json_array();
+    vt_graph *graph = vt_model_graph(model);
+    for (vt_node node = 0; node < vt_graph_node_count(graph); node++) {
+        const char *name = vt_graph_node_name(graph, node);
+        const char *component = component_of(vt_graph_node_kind(graph, node));
+        if (component)
+            json_array_append_new(list,
+                                  json_pack("{s:s, s:s, s:s, s:I}", "node", name, "component",
+                                            component, "formulation", formulation, "parameters",
+                                            (json_int_t)parameters_in(graph, name)));
+    }
+    return list;
+}
+
+static void print_components(vt_model *model)
+{
+    vt_resnet_options r;
+    vt_graph *graph = vt_model_graph(model);
+    if (vt_model_resnet_options(model, &r) != VT_OK || r.variant == VT_RESNET_PLAIN) return;
+    printf("\n%-28s %-28s parameters\n", "component", "node");
+    for (vt_node node = 0; node < vt_graph_node_count(graph); node++) {
+        const char *name = vt_graph_node_name(graph, node);
+        const char *component = component_of(vt_graph_node_kind(graph, node));
+        if (component)
+            printf("%-28s %-28s %10lld\n", component, name, (long long)parameters_in(graph, name));
+    }
+}
+
+/* Operations for one image's outputs; a multiplication and an addition are two. */
+static double giga_operations(const vt_model *model, const vt_graph *graph)
+{
+    double sum = 0;
+    for (vt_node node = 0; node <= vt_model_output(model); node++)
+        sum += (double)vt_graph_node_flops(graph, node);
+    return 1e-9 * sum;
+}
+
+/* ---- descriptions ---- */
+
+/* Options of either kind of model as JSON, for people and programs alike. */
+static json_t *options_json(vt_model *model)
+{
+    vt_compact_options c;
+    vt_resnet_options r;
+    char name[64];
+    if (vt_model_resnet_options(model, &r) == VT_OK)
+        return json_pack("{s:s, s:s, s:f, s:f, s:o}", "network",
+                         vt_resnet_name(&r, name, sizeof name), "formulation",
+                         vt_formulation_name(r.formulation), "width", r.width, "epsilon", r.epsilon,
+                         "components", components_json(model, vt_formulation_name(r.formulation)));
+    vt_ensemble_options e;
+    if (vt_model_ensemble_options(model, &e) == VT_OK)
+        return json_pack("{s:i, s:i, s:i, s:f, s:s?}", "members", e.members, "channels", e.channels,
+                         "blocks", e.blocks, "epsilon", e.epsilon, "tap", vt_ensemble_tap(model));
+    if (vt_model_compact_options(model, &c) != VT_OK) return json_object();
+    json_t *filters = json_array();
+    for (int i = 0; i < VT_COMPACT_LAYERS; i++)
+        json_array_append_new(filters, json_integer(c.filters[i]));
+    return json_pack("{s:o, s:b, s:f}", "filters", filters, "linear", (int)c.linear, "epsilon",
+                     c.epsilon);
+}
+
+static json_t *nodes_json(vt_model *model)
+{
+    json_t *nodes = json_array();
     vt_graph *graph = vt_model_graph(model);
     for (vt_node node = 0; node < vt_graph_node_count(graph); node++) {
         int64_t size[VT_MAX_DIMS];
@@ -45,47 +127,94 @@ static json_t *model_json(const char *path, vt_model *model)
         int ndim = vt_graph_node_size(graph, node, size);
         for (int i = 0; i < ndim; i++)
             json_array_append_new(sizes, json_integer(size[i]));
-        json_array_append_new(nodes,
-                              json_pack("{s:s, s:s, s:o}", "name", vt_graph_node_name(graph, node),
-                                        "kind", vt_graph_node_kind(graph, node), "size", sizes));
+        json_array_append_new(
+            nodes, json_pack("{s:s, s:s, s:o, s:I}", "name", vt_graph_node_name(graph, node),
+                             "kind", vt_graph_node_kind(graph, node), "size", sizes, "flops",
+                             (json_int_t)vt_graph_node_flops(graph, node)));
     }
-    return json_pack("{s:s, s:s, s:s, s:s, s:[i,i,i], s:o, s:i, s:I, s:b, s:f, s:o, s:o}", "path",
-                     path, "kind", "model", "architecture", vt_model_architecture(model), "format",
-                     vt_model_source(model), "input", o.height, o.width, 3, "filters", filters,
-                     "outputs", o.outputs, "parameters", (json_int_t)vt_model_parameters(model),
-                     "linear", (int)o.linear, "epsilon", o.epsilon, "sessions", sessions, "nodes",
-                     nodes);
+    return nodes;
+}
+
+static json_t *model_json(const char *path, vt_model *model)
+{
+    int height, width;
+    vt_model_image_size(model, &height, &width);
+    json_t *sessions = json_array();
+    for (int i = 0; i < vt_model_session_count(model); i++) {
+        const vt_model_session *s = vt_model_session_at(model, i);
+        json_array_append_new(sessions,
+                              json_pack("{s:s, s:I, s:I, s:I}", "session", s->id, "first_output",
+                                        (json_int_t)s->first, "neurons", (json_int_t)s->count,
+                                        "first_neuron", (json_int_t)s->first_neuron));
+    }
+    json_t *root =
+        json_pack("{s:s, s:s, s:s, s:s, s:[i,i,i], s:I, s:I, s:f}", "path", path, "kind", "model",
+                  "architecture", vt_model_architecture(model), "format", vt_model_source(model),
+                  "input", height, width, 3, "outputs", (json_int_t)vt_model_outputs(model),
+                  "parameters", (json_int_t)vt_model_parameters(model), "gflop",
+                  giga_operations(model, vt_model_graph(model)));
+    json_object_update_new(root, options_json(model));
+    json_object_set_new(root, "sessions", sessions);
+    json_object_set_new(root, "nodes", nodes_json(model));
+    return root;
+}
+
+static void print_options(const char *path, const vt_model *model)
+{
+    vt_compact_options c;
+    vt_ensemble_options e;
+    vt_resnet_options r;
+    char name[64];
+    if (vt_model_ensemble_options(model, &e) == VT_OK) {
+        const char *tap = vt_ensemble_tap(model);
+        printf("%s: ensemble (%s)\nmembers     %d, %d channels, %d blocks, on %s%s\n", path,
+               vt_model_source(model), e.members, e.channels, e.blocks,
+               tap ? "a front end up to " : "pixels", tap ? tap : "");
+    } else if (vt_model_resnet_options(model, &r) == VT_OK) {
+        printf("%s: %s, width %g (%s)\n", path, vt_resnet_name(&r, name, sizeof name), r.width,
+               vt_model_source(model));
+        if (r.variant != VT_RESNET_PLAIN)
+            printf("formulation %s\n", vt_formulation_name(r.formulation));
+    } else if (vt_model_compact_options(model, &c) == VT_OK) {
+        printf("%s: %s%s model (%s)\nfilters    ", path, c.linear ? "linear " : "",
+               vt_model_architecture(model), vt_model_source(model));
+        for (int i = 0; i < VT_COMPACT_LAYERS; i++)
+            printf(" %d", c.filters[i]);
+        putchar('\n');
+    }
+}
+
+static void print_nodes(vt_graph *graph)
+{
+    puts("\nnode                         kind                     size of one image");
+    for (vt_node node = 0; node < vt_graph_node_count(graph); node++) {
+        int64_t size[VT_MAX_DIMS];
+        int ndim = vt_graph_node_size(graph, node, size);
+        printf("%-28s %-24s", vt_graph_node_name(graph, node), vt_graph_node_kind(graph, node));
+        for (int i = 0; i < ndim; i++)
+            printf("%s%lld", i ? " x " : " ", (long long)size[i]);
+        putchar('\n');
+    }
 }
 
 static int model_text(const char *path, vt_model *model)
 {
-    vt_compact_options o;
-    vt_model_get_options(model, &o);
-    printf("%s: %s%s model (%s)\n", path, o.linear ? "linear " : "", vt_model_architecture(model),
-           vt_model_source(model));
-    printf("images      %d x %d x 3\nfilters    ", o.height, o.width);
-    for (int i = 0; i < VT_COMPACT_LAYERS; i++)
-        printf(" %d", o.filters[i]);
-    printf("\noutputs     %d\nparameters  %lld\n", o.outputs,
-           (long long)vt_model_parameters(model));
+    int height, width;
+    vt_model_image_size(model, &height, &width);
+    print_options(path, model);
+    printf("images      %d x %d x 3\noutputs     %lld\nparameters  %lld\n", height, width,
+           (long long)vt_model_outputs(model), (long long)vt_model_parameters(model));
+    printf("an image    %.3g GFLOP\n", giga_operations(model, vt_model_graph(model)));
     for (int i = 0; i < vt_model_session_count(model); i++) {
         const vt_model_session *s = vt_model_session_at(model, i);
-        if (o.outputs == 1)
+        if (vt_model_outputs(model) == 1)
             printf("session     %s, neuron %lld\n", s->id, (long long)s->first_neuron);
         else
             printf("session     %s, outputs %lld to %lld\n", s->id, (long long)s->first,
                    (long long)(s->first + s->count - 1));
     }
-    vt_graph *graph = vt_model_graph(model);
-    puts("\nnode                      kind          size of one image");
-    for (vt_node node = 0; node < vt_graph_node_count(graph); node++) {
-        int64_t size[VT_MAX_DIMS];
-        int ndim = vt_graph_node_size(graph, node, size);
-        printf("%-25s %-13s", vt_graph_node_name(graph, node), vt_graph_node_kind(graph, node));
-        for (int i = 0; i < ndim; i++)
-            printf("%s%lld", i ? " x " : " ", (long long)size[i]);
-        putchar('\n');
-    }
+    print_components(model);
+    print_nodes(vt_model_graph(model));
     return cli_finish();
 }
 
@@ -279,22 +408,33 @@ static int show_file(const char *path)
     return cli_fail();
 }
 
+/* A network that no file is needed for. */
+static int show_network(const char *name, const vt_resnet_options *options)
+{
+    vt_model *model;
+    return vt_resnet_new(&model, options) == VT_OK ? show_model(name, model) : cli_fail();
+}
+
 int cmd_info(int argc, const char **argv)
 {
     struct poptOption table[] = {CLI_COMMON};
     int operand_count;
-    poptContext context = cli_parse(argc, argv, table, "PATH");
+    poptContext context = cli_parse(argc, argv, table, "PATH|NETWORK");
     if (!context) return CLI_MISUSED;
     const char **operands = cli_operands(context, &operand_count);
     struct stat status;
+    vt_resnet_options network = {.depth = 0};
     int code;
     if (operand_count != 1)
         code = cli_misuse("info: one path is needed");
-    else if (stat(operands[0], &status) != 0) {
-        vt_error(VT_ENOTFOUND, "%s: there is no such file or folder", operands[0]);
-        code = cli_fail();
-    } else
+    else if (stat(operands[0], &status) == 0)
         code = S_ISDIR(status.st_mode) ? show_folder(operands[0]) : show_file(operands[0]);
+    else if (vt_resnet_parse_name(&network, operands[0]) == VT_OK)
+        code = show_network(operands[0], &network);
+    else {
+        vt_error(VT_ENOTFOUND, "%s: there is no such file, folder or network", operands[0]);
+        code = cli_fail();
+    }
     poptFreeContext(context);
     return code;
 }

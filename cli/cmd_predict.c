@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "classify.h"
 #include "models.h"
 
 typedef struct tap_writer {
@@ -86,19 +87,21 @@ static int run(const cli_models *models, const char *images, const char *range, 
 
 int cmd_predict(int argc, const char **argv)
 {
-    char *images = NULL, *range = NULL, *tap = NULL, *output = NULL;
+    char *images = NULL, *range = NULL, *tap = NULL, *output = NULL, *network = NULL;
     int bf16 = 0, batch = 0, operand_count;
     double epsilon = 0;
     struct poptOption table[] = {
         {"images", 'i', POPT_ARG_STRING, &images, 0,
          "Zip or folder of images, uint8 .npy, or float32 .npy used as it is", "PATH"},
         {"range", 'r', POPT_ARG_STRING, &range, 0, "Only these images: A:B, first, second", "A:B"},
-        {"tap", 't', POPT_ARG_STRING, &tap, 0, "Write this node's values, not the output", "NODE"},
+        {"tap", 't', POPT_ARG_STRING, &tap, 0,
+         "Write the values of this node or module, not the output", "NODE"},
         {"batch", 'b', POPT_ARG_INT, &batch, 0, "Images at a time (default: 50)", "N"},
         {"bf16", 0, POPT_ARG_NONE, &bf16, 0, "bfloat16 products where the processor has them",
          NULL},
         {"output", 'o', POPT_ARG_STRING, &output, 0, "Result, (models or neurons, images)",
          "FILE.npy"},
+        CLI_NETWORK(&network),
         CLI_EPSILON(&epsilon),
         CLI_COMMON};
     poptContext context = cli_parse(argc, argv, table, "MODEL... --images PATH --output FILE.npy");
@@ -114,7 +117,7 @@ int cmd_predict(int argc, const char **argv)
         code = cli_misuse("predict: --batch %d: at least 1 is needed", batch);
     else if (tap && operand_count > 1)
         code = cli_misuse("predict: --tap works on one model at a time");
-    else if (cli_models_open(&models, operands, operand_count, epsilon) != CLI_DONE)
+    else if (cli_models_open(&models, operands, operand_count, network, epsilon) != CLI_DONE)
         code = cli_fail();
     else {
         vt_predict_options options = {.batch = batch, .tap = tap, .bf16 = bf16};
@@ -125,6 +128,7 @@ int cmd_predict(int argc, const char **argv)
     free(range);
     free(tap);
     free(output);
+    free(network);
     poptFreeContext(context);
     return code;
 }

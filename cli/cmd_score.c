@@ -130,7 +130,7 @@ int cmd_score(int argc, const char **argv)
         code = cli_misuse("score: --recordings is needed");
     else if (request.half && request.range)
         code = cli_misuse("score: --half or --range, not both");
-    else if (cli_models_open(&models, operands, operand_count, epsilon) != CLI_DONE)
+    else if (cli_models_open(&models, operands, operand_count, NULL, epsilon) != CLI_DONE)
         code = cli_fail();
     else {
         code = run(&models, &request);

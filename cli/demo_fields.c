@@ -22,7 +22,8 @@ static vt_status show_images(const gradients *g, const demo *d)
     vt_status status = vt_image_source_read_batch(vt_session_images(d->session), d->score.begin,
                                                   IMAGES, g->height, g->width, images);
     if (status == VT_OK)
-        vt_model_preprocess(vt_plan_input(g->plan, g->input)->data, images, (int64_t)pixels);
+        vt_preprocess(vt_plan_input(g->plan, g->input)->data, images, (int64_t)pixels,
+                      vt_model_preprocessing(d->model));
     free(images);
     return status;
 }
@@ -48,15 +49,12 @@ static vt_status field_of(double *out, const gradients *g, int places, int64_t o
 
 vt_status demo_fields(double *out, const demo *d, int places)
 {
-    vt_compact_options options;
     vt_graph *graph = vt_model_graph(d->model);
     gradients g = {.input = vt_model_input(d->model),
                    .output = vt_model_output(d->model),
                    .outputs = vt_model_outputs(d->model)};
     int64_t first = vt_model_find_session(d->model, DEMO_SESSION)->first;
-    vt_model_get_options(d->model, &options);
-    g.height = options.height;
-    g.width = options.width;
+    vt_model_image_size(d->model, &g.height, &g.width);
     vt_graph_set_trainable(graph, "", false); /* the image's gradient is all that is wanted */
     VT_TRY(vt_plan_new(&g.plan, graph,
                        &(vt_plan_options){.batch = IMAGES,

@@ -379,7 +379,7 @@ static vt_status write_recordings(vt_page *page, shown *s)
 static vt_status write_model(vt_page *page, shown *s)
 {
     vt_compact_options o;
-    vt_model_get_options(s->d->model, &o);
+    VT_TRY(vt_model_compact_options(s->d->model, &o));
     vt_page_heading(page, "The model");
     paragraph(page,
               "Five convolutional layers with %d, %d, %d, %d and %d filters, shared by all "

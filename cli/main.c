@@ -6,10 +6,20 @@
 
 static const cli_command commands[] = {
     {"info", "what a file, folder or session is: shapes, parameters, filters", cmd_info},
+    {"convert", "a model from one kind of file to another", cmd_convert},
     {"predict", "responses of models to images", cmd_predict},
     {"score", "how well models predict recorded neurons", cmd_score},
     {"fit", "a model of neurons from recordings", cmd_fit},
+    {"ensemble", "several networks of neurons from recordings, and their mean", cmd_ensemble},
+    {"distill", "small models that learn what larger ones answer to many images", cmd_distill},
+    {"compress", "compact models of a session's neurons, from a teacher to the page", cmd_compress},
+    {"train", "a network of V1 trained to classify images", cmd_train},
+    {"evaluate", "how well a network classifies images, also corrupted ones", cmd_evaluate},
+    {"attack", "how well a network classifies images changed to fool it", cmd_attack},
+    {"select", "which images of a pool to show next", cmd_select},
+    {"prune", "compact models without the filters that change little", cmd_prune},
     {"simulate", "recordings of model neurons whose computation is known", cmd_simulate},
+    {"corrupt", "the common corruptions of a data set's images", cmd_corrupt},
     {"demo", "simulate, fit, score and show it all on a page", cmd_demo},
     {"version", "version of this program and of what it runs on", cmd_version},
 };

@@ -29,14 +29,23 @@ static void explain(poptContext context, int code, int argc, const char **argv)
                poptStrerror(code), argv[0]);
 }
 
-/* Frees what was parsed before the mistake. */
+void cli_free_options(const struct poptOption *table)
+{
+    for (const struct poptOption *o = table; o->longName || o->shortName || o->arg; o++) {
+        void **value = o->arg;
+        if (o->argInfo == POPT_ARG_INCLUDE_TABLE && o->arg != poptHelpOptions)
+            cli_free_options(o->arg);
+        if (o->argInfo != POPT_ARG_STRING && o->argInfo != POPT_ARG_ARGV) continue;
+        for (char **text = o->argInfo == POPT_ARG_ARGV ? *value : NULL; text && *text; text++)
+            free(*text);
+        free(*value);
+        *value = NULL;
+    }
+}
+
 static void give_up(poptContext context, const struct poptOption *table)
 {
-    for (const struct poptOption *o = table; o->longName || o->shortName || o->arg; o++)
-        if (o->argInfo == POPT_ARG_STRING) {
-            free(*(char **)o->arg);
-            *(char **)o->arg = NULL;
-        }
+    cli_free_options(table);
     poptFreeContext(context);
 }
 

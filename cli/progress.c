@@ -43,15 +43,17 @@ static bool report(void *context, int64_t done, int64_t total, const char *line)
 {
     cli_progress *p = context;
     double time = now(), elapsed = time - p->started;
+    if (p->first < 0) p->first = done;
+    double work = (double)(done - p->first); /* a resumed task has done the rest before */
     bool terminal = isatty(STDERR_FILENO);
     bool due = time - p->shown >= (terminal ? 0.1 : 10) || done == total;
     if (due && (terminal || elapsed > 2)) {
         char left[32] = "";
-        if (total > 0 && done > 0 && done < total)
-            time_text(left, sizeof left, elapsed / (double)done * (double)(total - done));
+        if (total > 0 && work > 0 && done < total)
+            time_text(left, sizeof left, elapsed / work * (double)(total - done));
         fprintf(stderr, "%s%s", terminal ? "\r\033[K" : "", p->what);
         if (total > 0) fprintf(stderr, " %3.0f %%", 100.0 * (double)done / (double)total);
-        if (elapsed > 0.5 && done > 0) fprintf(stderr, ", %.3g/s", (double)done / elapsed);
+        if (elapsed > 0.5 && work > 0) fprintf(stderr, ", %.3g/s", work / elapsed);
         if (*left) fprintf(stderr, ", %s left", left);
         if (line) fprintf(stderr, "  %s", line);
         if (!terminal) fputc('\n', stderr);
@@ -63,7 +65,7 @@ static bool report(void *context, int64_t done, int64_t total, const char *line)
 
 const vt_progress *cli_progress_start(cli_progress *p, const char *what)
 {
-    *p = (cli_progress){.what = what, .started = now(), .progress = {report, p}};
+    *p = (cli_progress){.what = what, .started = now(), .first = -1, .progress = {report, p}};
     p->shown = p->started;
     return &p->progress;
 }

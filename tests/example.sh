@@ -1,7 +1,8 @@
 #!/bin/sh
-# example.sh VENTRAL PREDICT: the documentation's C example on a model and images made for it.
+# example.sh VENTRAL PREDICT CORRUPTIONS SHEET: the documentation's C examples, on a model and images
+# made for them.
 set -eu
-ventral=$1 predict=$2
+ventral=$1 predict=$2 corruptions=$3 sheet=$4
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
@@ -13,3 +14,12 @@ cd "$folder"
 [ "$(wc -w <responses)" -eq 48 ]
 if "$predict" missing.safetensors recordings 2>message; then exit 1; fi
 grep -q missing.safetensors message
+"$corruptions" corruptions.png
+[ "$(head -c 4 corruptions.png | tail -c 3)" = PNG ]
+if "$corruptions" missing/corruptions.png 2>message; then exit 1; fi
+grep -q missing message
+"$ventral" select --strategy random --images recordings/images/images_sim001.zip --count 8 --output chosen
+"$sheet" sheet.png chosen/images.zip recordings/images/images_sim001.zip
+[ "$(head -c 4 sheet.png | tail -c 3)" = PNG ]
+if "$sheet" sheet.png missing.zip 2>message; then exit 1; fi
+grep -q missing.zip message

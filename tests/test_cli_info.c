@@ -92,6 +92,51 @@ static void test_model(void **state)
     json_decref(r);
 }
 
+/* Networks of V1, by name: what is where, with how many parameters. */
+static void test_networks(void **state)
+{
+    (void)state;
+    enum { RESNET18 = 11689512, RESNET50 = 25557032, SURROUND = 3 * 16 * 16 };
+    enum { LOCAL = 16 * 16 * 64 * 64 * 9, SHARED = 64 * 64 * 9, DIVISIVE = 6 * 64 * 64 + 1 };
+    static const struct {
+        const char *name;
+        int parameters, components, first;
+        const char *node, *component;
+    } cases[] = {{"resnet50", RESNET50, 0, 0, "", ""},
+                 {"resnet18-local_rf", RESNET18 - SHARED + LOCAL, 1, LOCAL, "layer1.1.conv2.1",
+                  "local receptive fields"},
+                 {"resnet18-composite_a", RESNET18 - SHARED + LOCAL + SURROUND + 2 * 64, 5, 0,
+                  "maxpool", "cortical magnification"},
+                 {"resnet18-div_norm", RESNET18 + 2 * DIVISIVE, 2, DIVISIVE, "layer1.0.dn",
+                  "divisive normalization"}};
+    char *text = cli_output_of(cli_run("info", "resnet18-tuned_norm"));
+    if (!strstr(text, "parameters  11689640\n") || !strstr(text, "\ntuned normalization"))
+        fail_msg("resnet18-tuned_norm: %s", text);
+    free(text);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *r = cli_json("info", cases[i].name), *list = json_object_get(r, "components");
+        assert_int_equal(cases[i].parameters, whole(r, "parameters"));
+        assert_string_equal("new", json_string_value(json_object_get(r, "format")));
+        assert_int_equal(cases[i].components, json_array_size(list));
+        double gflop = json_number_value(json_object_get(r, "gflop"));
+        if (i == 0) /* 4.09e9 multiplications at 224 pixels */
+            assert_close(gflop, 2 * 4.09 * 64 * 64 / (224 * 224), 0.01);
+        const char *node, *component, *formulation;
+        int parameters;
+        if (cases[i].components > 0) {
+            assert_int_equal(0, json_unpack(json_array_get(list, 0), "{s:s, s:s, s:s, s:i}", "node",
+                                            &node, "component", &component, "formulation",
+                                            &formulation, "parameters", &parameters));
+            assert_string_equal(cases[i].node, node);
+            assert_string_equal(cases[i].component, component);
+            assert_string_equal("described", formulation);
+            assert_int_equal(cases[i].first, parameters);
+        }
+        json_decref(r);
+    }
+    cli_fails("resnet51", "no such file, folder or network", "info", "resnet51");
+}
+
 static void test_arrays(void **state)
 {
     (void)state;
@@ -191,9 +236,13 @@ static void test_truncated(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_common),  cmocka_unit_test(test_model),
-        cmocka_unit_test(test_arrays),  cmocka_unit_test(test_images_and_recordings),
-        cmocka_unit_test(test_rubbish), cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_common),
+        cmocka_unit_test(test_model),
+        cmocka_unit_test(test_networks),
+        cmocka_unit_test(test_arrays),
+        cmocka_unit_test(test_images_and_recordings),
+        cmocka_unit_test(test_rubbish),
+        cmocka_unit_test(test_truncated),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

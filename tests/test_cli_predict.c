@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include "ventral/predict.h"
+#include "ventral/resnet.h"
 
 enum { IMAGES = 7, PIXELS = 112 * 112 * 3 };
 
@@ -170,6 +171,98 @@ static void test_tap(void **state)
     json_decref(root_json);
     cli_fails("'nowhere'", "no node", "predict", model, "-i", images_zip, "-o", OUT, "--tap",
               "nowhere");
+}
+
+/* ---- networks of V1 ---- */
+
+enum { SIDE = 64, SHOWN = 3 };
+
+/* A small network with those weights, as its own file or as a state dictionary. */
+static void write_network(const char *path, const char *name, bool state_dictionary)
+{
+    vt_model *network;
+    vt_tensor_map *map;
+    vt_resnet_options o = {.width = 0.0625, .classes = 6, .formulation = VT_RELEASED, .seed = 2};
+    assert_ok(vt_resnet_parse_name(&o, name));
+    assert_ok(vt_resnet_new(&network, &o));
+    assert_ok(vt_tensor_map_new(&map));
+    assert_ok(state_dictionary ? vt_resnet_state_dict(network, map)
+                               : vt_model_to_map(network, map));
+    assert_ok(vt_safetensors_write(map, path));
+    vt_tensor_map_free(map);
+    vt_model_free(network);
+}
+
+/* The library's own plan on the same images. */
+static void check_against_plan(const char *network, const char *tap, const float *images)
+{
+    vt_model *read;
+    vt_plan *plan;
+    assert_ok(vt_model_read(&read, network));
+    vt_node node = vt_graph_find(vt_model_graph(read), tap);
+    assert_int_not_equal(node, VT_NO_NODE);
+    assert_ok(vt_plan_new(&plan, vt_model_graph(read),
+                          &(vt_plan_options){.batch = SHOWN, .outputs = &node, .output_count = 1}));
+    vt_tensor *input = vt_plan_input(plan, vt_model_input(read));
+    memcpy(input->data, images, vt_tensor_bytes(input));
+    assert_ok(vt_plan_forward(plan));
+    const vt_tensor *expected = vt_plan_output(plan, node);
+    vt_tensor written = read_result(OUT, expected->ndim, expected->size);
+    assert_memory_equal(expected->data, written.data, vt_tensor_bytes(expected));
+    vt_tensor_free(&written);
+    vt_plan_free(plan);
+    vt_model_free(read);
+}
+
+static void test_networks(void **state)
+{
+    (void)state;
+    static const char *const taps[] = {"layer1", "layer1.0.conv1", "layer1.1.dn", "layer4", "fc"};
+    enum { VALUES = SHOWN * SIDE * SIDE * 3 };
+    const char *network = cli_join(root, "images/network.safetensors");
+    const char *floats = cli_join(root, "images/floats.npy");
+    float *images = malloc(VALUES * sizeof *images);
+    vt_tensor t;
+    for (int i = 0; i < VALUES; i++)
+        images[i] = (float)sin(0.37 * i + 0.001 * pow(i, 1.5));
+    assert_ok(vt_tensor_init(&t, VT_F32, 4, (int64_t[]){SHOWN, SIDE, SIDE, 3}, images));
+    assert_ok(vt_npy_write(&t, floats));
+    write_network(network, "resnet18-composite_a", false);
+    for (size_t i = 0; i < sizeof taps / sizeof *taps; i++) {
+        cli_ok("predict", network, "-i", floats, "-o", OUT, "--tap", taps[i]);
+        check_against_plan(network, taps[i], images);
+    }
+    free(images);
+    cli_fails("'conv9'",
+              "it has input, conv1, bn1, relu, maxpool, layer1, layer2, layer3, layer4, ",
+              "predict", network, "-i", floats, "-o", OUT, "--tap", "conv9");
+    cli_fails("'layer1.2'", "layer1 has layer1.0, layer1.1\n", "predict", network, "-i", floats,
+              "-o", OUT, "--tap", "layer1.2");
+    cli_fails("'layer1.0.conv3.weight'", "layer1.0 has layer1.0.conv1, layer1.0.bn1, ", "predict",
+              network, "-i", floats, "-o", OUT, "--tap", "layer1.0.conv3.weight");
+    cli_fails("''", "it has input, ", "predict", network, "-i", floats, "-o", OUT, "--tap", "");
+}
+
+/* Weights that do not say which network they are. */
+static void test_named_network(void **state)
+{
+    (void)state;
+    const char *weights = cli_join(root, "images/weights.safetensors");
+    const char *floats = cli_join(root, "images/floats.npy");
+    write_network(weights, "resnet18-composite_b", true);
+    cli_fails("composite_b or resnet18-composite_g", "--network", "predict", weights, "-i", floats,
+              "-o", OUT);
+    cli_ok("predict", weights, "-i", floats, "-o", OUT, "--network", "resnet18-composite_b");
+    vt_tensor b = read_result(OUT, 2, (int64_t[]){6, SHOWN});
+    cli_ok("predict", weights, "-i", floats, "-o", OUT, "--network", "resnet18-composite_g");
+    vt_tensor g = read_result(OUT, 2, (int64_t[]){6, SHOWN});
+    assert_true(memcmp(b.data, g.data, vt_tensor_bytes(&b)) != 0);
+    vt_tensor_free(&b);
+    vt_tensor_free(&g);
+    cli_fails("composite_z", "no network", "predict", weights, "-i", floats, "-o", OUT, "-n",
+              "composite_z");
+    cli_fails("model.safetensors", "a ResNet", "predict", model, "-i", images_zip, "-o", OUT, "-n",
+              "resnet18");
 }
 
 static void test_json(void **state)
@@ -360,6 +453,8 @@ int main(void)
         cmocka_unit_test(test_library_agrees),
         cmocka_unit_test(test_stimuli_are_one),
         cmocka_unit_test(test_tap),
+        cmocka_unit_test(test_networks),
+        cmocka_unit_test(test_named_network),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_missing_and_strange_files),
         cmocka_unit_test(test_damaged_images),

@@ -349,6 +349,15 @@ static void test_lines_and_strips(void **state)
     assert_drawn(in_folder("lines.png"), 360, 480, 300);
     assert_ok(vt_plot_lines(in_folder("one.png"), &o, &(vt_plot_line){NULL, flat, 1}, 1));
     assert_drawn(in_folder("one.png"), 360, 480, 100);
+    double sizes[] = {9000, 500, 12000.5, NAN};
+    vt_plot_curve curves[] = {{"a", sizes, loss, 3}, {NULL, loss, sizes, 4}};
+    assert_ok(vt_plot_curves(in_folder("curves.png"), &o, curves, 2));
+    assert_drawn(in_folder("curves.png"), 360, 480, 300);
+    assert_contains(in_folder("curves.tsv"), "1\t12000.5\t0.5\n");
+    assert_contains(in_folder("curves.tsv"), "2\t0.45\tNaN\n");
+    curves[0].x = curves[1].x = &sizes[3];
+    curves[0].count = curves[1].count = 1;
+    assert_status(VT_EINVAL, vt_plot_curves(in_folder("none.png"), &o, curves, 2));
     const char *names[] = {"orientation", "no one", "dot"};
     int group[] = {0, 0, 2, 2, 2};
     double r[] = {0.5, 0.9, 0.7, NAN, 0.2};

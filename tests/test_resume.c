@@ -53,7 +53,7 @@ static int fit_under_fire(const char *output, vt_rng *rng)
         }
         cli_free(&r);
         kills++;
-        assert_int_not_equal(0, access(output, F_OK)); /* whole or absent */
+        if (access(output, F_OK) == 0) cli_assert_same_file(whole, output); /* whole or absent */
     }
 }
 
@@ -63,16 +63,17 @@ static void test_killed_runs_end_the_same(void **state)
     vt_rng rng;
     int kills = 0;
     vt_rng_init(&rng, (uint64_t)getpid(), VT_RNG_SPLIT, 0, 0);
-    for (int run = 0; run < KILLED_RUNS; run++) {
+    for (int run = 0; run < KILLED_RUNS || kills == 0; run++) {
         char name[32];
         snprintf(name, sizeof name, "killed%d.safetensors", run);
         const char *output = cli_join(root, name);
+        int before = kills;
         kills += fit_under_fire(output, &rng);
         cli_assert_same_file(whole, output);
         unlink(output);
+        if (kills == before) whole_seconds /= 2; /* the machine was slower when it was measured */
     }
-    print_message("%d kills in %d runs of %.2g s\n", kills, KILLED_RUNS, whole_seconds);
-    assert_true(kills > 0);
+    print_message("%d kills in runs of %.2g s\n", kills, whole_seconds);
 }
 
 /* Ctrl-C: says how to go on, and the same command does. */

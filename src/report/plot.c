@@ -1,5 +1,6 @@
 /* Scatter plots, lines and strips, as scripts and tables for gnuplot. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,40 +119,82 @@ vt_status vt_plot_scatter(const char *path, const vt_plot_options *options, cons
     return plot_finish(&p, VT_OK);
 }
 
-vt_status vt_plot_lines(const char *path, const vt_plot_options *options, const vt_plot_line *lines,
-                        int count)
+static void add_curve(plot *p, const vt_plot_curve *curve, int number)
+{
+    for (int64_t k = 0; k < curve->count; k++) {
+        vt_text_format(&p->data, "%d\t", number);
+        if (curve->x)
+            vt_text_number(&p->data, curve->x[k]);
+        else
+            vt_text_format(&p->data, "%lld", (long long)k + 1);
+        vt_text_add(&p->data, "\t");
+        vt_text_number(&p->data, curve->y[k]);
+        vt_text_add(&p->data, "\n");
+    }
+    vt_text_add(&p->data, "\n\n");
+}
+
+/* `range`: gnuplot's, of x. */
+static vt_status plot_curves(const char *path, const vt_plot_options *options,
+                             const vt_plot_curve *curves, int count, const char *range)
 {
     static const char *const colours[] = {INK, ACCENT, "#2e8b57", "#8e6c3a", "#6a5acd"};
     enum { COLOURS = sizeof colours / sizeof *colours };
     double low = INFINITY, high = -INFINITY;
-    int64_t longest = 0, finite = 0;
+    int64_t finite = 0;
+    int named = 0;
     plot p;
     for (int i = 0; i < count; i++) {
-        finite += widen(&low, &high, lines[i].y, lines[i].count);
-        if (lines[i].count > longest) longest = lines[i].count;
+        finite += widen(&low, &high, curves[i].y, curves[i].count);
+        named += curves[i].name != NULL;
     }
     if (finite == 0) return nothing(path);
     VT_TRY(plot_init(&p, path, options));
     vt_text_add(&p.data, "# line\tx\ty, a block a line\n");
-    for (int i = 0; i < count; i++) {
-        for (int64_t k = 0; k < lines[i].count; k++) {
-            vt_text_format(&p.data, "%d\t%lld\t", i + 1, (long long)k + 1);
-            vt_text_number(&p.data, lines[i].y[k]);
-            vt_text_add(&p.data, "\n");
-        }
-        vt_text_add(&p.data, "\n\n");
-    }
-    if (count > 1) vt_text_add(&p.script, "set key top right noenhanced\n");
-    vt_text_format(&p.script, "set xrange [0.5:%lld.5]\nplot ", (long long)longest);
+    for (int i = 0; i < count; i++)
+        add_curve(&p, &curves[i], i + 1);
+    if (named > 1) vt_text_add(&p.script, "set key top right noenhanced\n");
+    vt_text_format(&p.script, "set xrange [%s]\nplot ", range);
     for (int i = 0; i < count; i++) {
         vt_text_format(&p.script,
                        "%sname.'.tsv' index %d using 2:3 with linespoints lw 2 pt 7 "
                        "ps 0.5 lc rgb '%s' title ",
                        i ? ", \\\n     " : "", i, colours[i % COLOURS]);
-        vt_text_gnuplot(&p.script, lines[i].name ? lines[i].name : "");
+        vt_text_gnuplot(&p.script, curves[i].name ? curves[i].name : "");
     }
     vt_text_add(&p.script, "\n");
     return plot_finish(&p, VT_OK);
+}
+
+vt_status vt_plot_curves(const char *path, const vt_plot_options *options,
+                         const vt_plot_curve *curves, int count)
+{
+    double low = INFINITY, high = -INFINITY;
+    char range[64];
+    int64_t finite = 0;
+    for (int i = 0; i < count; i++)
+        finite += widen(&low, &high, curves[i].x, curves[i].count);
+    if (finite == 0) return nothing(path);
+    double margin = high > low ? 0.03 * (high - low) : 1;
+    snprintf(range, sizeof range, "%.6g:%.6g", low - margin, high + margin);
+    return plot_curves(path, options, curves, count, range);
+}
+
+vt_status vt_plot_lines(const char *path, const vt_plot_options *options, const vt_plot_line *lines,
+                        int count)
+{
+    char range[64];
+    int64_t longest = 0;
+    vt_plot_curve *curves = vt_alloc((size_t)count, sizeof *curves);
+    if (!curves) return VT_ENOMEM;
+    for (int i = 0; i < count; i++) {
+        curves[i] = (vt_plot_curve){lines[i].name, NULL, lines[i].y, lines[i].count};
+        if (lines[i].count > longest) longest = lines[i].count;
+    }
+    snprintf(range, sizeof range, "0.5:%lld.5", (long long)longest);
+    vt_status status = plot_curves(path, options, curves, count, range);
+    free(curves);
+    return status;
 }
 
 /* ---- strips ---- */
