@@ -17,6 +17,7 @@
 #include "ventral/image_stream.h"
 #include "ventral/io.h"
 #include "ventral/model.h"
+#include "ventral/pls.h"
 #include "ventral/predict.h"
 #include "ventral/progress.h"
 #include "ventral/readout.h"

@@ -7,7 +7,10 @@
 #include <cblas.h>
 #include <lapacke.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+enum { BLOCK_ELEMENTS = 1 << 22 };
 
 vt_status vt_matrix_check(const vt_matrix *m, const char *what, const char *row_name,
                           const char *column_name)
@@ -61,6 +64,31 @@ void vt_matrix_means(double *out, const vt_matrix *m, const int64_t *rows, int64
     }
     for (int64_t j = 0; j < m->columns; j++)
         out[j] /= (double)count;
+}
+
+vt_status vt_matrix_predict(double *out, const vt_matrix *x, const vt_linear_map *map)
+{
+    VT_TRY(vt_matrix_check(x, "features", "image", "feature"));
+    int64_t rows = BLOCK_ELEMENTS / x->columns + 1;
+    if (rows > x->rows) rows = x->rows;
+    int targets = (int)map->targets, columns = (int)x->columns;
+    double *block = vt_alloc((size_t)(rows * x->columns), sizeof(double));
+    int64_t *wanted = vt_alloc((size_t)rows, sizeof(int64_t));
+    vt_status status = block && wanted ? VT_OK : VT_ENOMEM;
+    vt_blas_threads(x->rows * x->columns * targets);
+    for (int64_t first = 0; status == VT_OK && first < x->rows; first += rows) {
+        int64_t count = x->rows - first < rows ? x->rows - first : rows;
+        for (int64_t i = 0; i < count; i++) {
+            wanted[i] = first + i;
+            memcpy(out + (first + i) * targets, map->mean_y, (size_t)targets * sizeof *out);
+        }
+        vt_matrix_gather(block, x, wanted, count, 0, columns, map->mean_x);
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)count, targets, columns, 1,
+                    block, columns, map->weights, targets, 1, out + first * targets, targets);
+    }
+    free(block);
+    free(wanted);
+    return status;
 }
 
 void vt_blas_threads(int64_t work)

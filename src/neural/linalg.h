@@ -26,6 +26,16 @@ void vt_matrix_gather(double *out, const vt_matrix *m, const int64_t *rows, int6
 /* Means (columns) of the rows `rows` (NULL: the first `count`). */
 void vt_matrix_means(double *out, const vt_matrix *m, const int64_t *rows, int64_t count);
 
+/* y = (x - mean_x) weights + mean_y */
+typedef struct vt_linear_map {
+    const double *mean_x, *mean_y; /* (columns of x), (targets) */
+    const double *weights;         /* (columns of x, targets) */
+    int64_t targets;
+} vt_linear_map;
+
+/* out (rows, targets) from features, which are checked and read in blocks of rows. */
+vt_status vt_matrix_predict(double *out, const vt_matrix *x, const vt_linear_map *map);
+
 /* Threads worth starting for about `work` multiplications: one for little work, which waiting for
  * each other would only slow down. */
 static inline int vt_threads_for(int64_t work)

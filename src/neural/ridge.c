@@ -11,16 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_ELEMENTS = 1 << 22 };
-
 vt_ridge_options vt_ridge_options_default(void)
 {
     return (vt_ridge_options){.alpha = -1, .alpha_low = 1e-6, .alpha_high = 1e5, .folds = 5};
-}
-
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
 }
 
 vt_status vt_ridge_new(vt_ridge **out, int64_t features, int64_t targets)
@@ -53,16 +46,13 @@ void vt_ridge_set_intercept(vt_ridge *r)
 /* Fills means, weights and intercept from the solved system of all samples. */
 static void ridge_fill(vt_ridge *r, vt_ridge_problem *p, const vt_ridge_system *s)
 {
-    int targets = (int)r->targets;
+    int64_t targets = r->targets;
     memcpy(r->mean_x, p->mean_x, (size_t)r->features * sizeof(double));
     memcpy(r->mean_y, s->mean_y, (size_t)r->targets * sizeof(double));
     if (!p->gram) memcpy(r->weights, s->right, (size_t)(r->features * r->targets) * sizeof(double));
-    for (int64_t first = 0; p->gram && first < r->features; first += p->block_columns) {
-        int columns = (int)smaller(p->block_columns, r->features - first);
-        vt_matrix_gather(p->block, &p->x, s->rows, s->count, first, columns, p->mean_x);
-        cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, columns, targets, (int)s->count, 1,
-                    p->block, columns, s->right, targets, 0, r->weights + first * targets, targets);
-    }
+    if (p->gram)
+        vt_gram_weights(r->weights, &p->x, s->rows, s->count, p->mean_x, s->right, targets,
+                        p->block, p->block_columns);
     vt_ridge_set_intercept(r);
 }
 
@@ -120,27 +110,8 @@ void vt_ridge_free(vt_ridge *ridge)
 
 static vt_status predict(const vt_ridge *ridge, double *out, vt_matrix x)
 {
-    VT_TRY(vt_matrix_check(&x, "features", "image", "feature"));
-    int targets = (int)ridge->targets;
-    int64_t rows = smaller(x.rows, BLOCK_ELEMENTS / x.columns + 1);
-    double *block = vt_alloc((size_t)(rows * x.columns), sizeof(double));
-    int64_t *wanted = vt_alloc((size_t)rows, sizeof(int64_t));
-    vt_status status = block && wanted ? VT_OK : VT_ENOMEM;
-    vt_blas_threads(x.rows * x.columns * targets);
-    for (int64_t first = 0; status == VT_OK && first < x.rows; first += rows) {
-        int64_t count = smaller(rows, x.rows - first);
-        for (int64_t i = 0; i < count; i++) {
-            wanted[i] = first + i;
-            memcpy(out + (first + i) * targets, ridge->mean_y, (size_t)targets * sizeof *out);
-        }
-        vt_matrix_gather(block, &x, wanted, count, 0, x.columns, ridge->mean_x);
-        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)count, targets, (int)x.columns,
-                    1, block, (int)x.columns, ridge->weights, targets, 1, out + first * targets,
-                    targets);
-    }
-    free(block);
-    free(wanted);
-    return status;
+    vt_linear_map map = {ridge->mean_x, ridge->mean_y, ridge->weights, ridge->targets};
+    return vt_matrix_predict(out, &x, &map);
 }
 
 vt_status vt_ridge_predict(const vt_ridge *ridge, double *out, const double *x, int64_t samples)

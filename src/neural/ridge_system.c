@@ -2,6 +2,7 @@
 #include "neural/ridge_system.h"
 
 #include "base/arena.h"
+#include "neural/gram.h"
 #include "ventral/progress.h"
 
 #include <cblas.h>
@@ -24,13 +25,6 @@ void vt_ridge_problem_destroy(vt_ridge_problem *p)
     free(p->block);
 }
 
-static void gram_add_columns(vt_ridge_problem *p, int64_t first, int64_t columns)
-{
-    int n = (int)p->x.rows, k = (int)columns;
-    vt_matrix_gather(p->block, &p->x, NULL, n, first, columns, p->mean_x);
-    cblas_dsyrk(CblasRowMajor, CblasUpper, CblasNoTrans, n, k, 1, p->block, k, 1, p->gram, n);
-}
-
 vt_status vt_ridge_problem_init(vt_ridge_problem *out, vt_matrix x, const double *y,
                                 int64_t targets)
 {
@@ -39,7 +33,7 @@ vt_status vt_ridge_problem_init(vt_ridge_problem *out, vt_matrix x, const double
     VT_TRY(vt_matrix_check(&targets_of, "responses", "image", "neuron"));
     vt_ridge_problem p = {.x = x, .y = y, .targets = targets};
     int64_t n = x.rows, features = x.columns;
-    p.block_columns = smaller(features, BLOCK_ELEMENTS / n + 1);
+    p.block_columns = vt_gram_block_columns(n, features);
     p.block_rows = smaller(n, BLOCK_ELEMENTS / features + 1);
     int64_t columns_room = n * p.block_columns, rows_room = p.block_rows * features;
     p.block = vt_alloc((size_t)(columns_room > rows_room ? columns_room : rows_room), 8);
@@ -52,11 +46,10 @@ vt_status vt_ridge_problem_init(vt_ridge_problem *out, vt_matrix x, const double
     }
     vt_blas_threads(n * features * smaller(n, features));
     vt_matrix_means(p.mean_x, &x, NULL, n);
-    for (int64_t first = 0; dual && first < features; first += p.block_columns)
-        gram_add_columns(&p, first, smaller(p.block_columns, features - first));
-    for (int64_t i = 0; dual && i < n; i++)
-        for (int64_t j = 0; j < i; j++)
-            p.gram[i * n + j] = p.gram[j * n + i];
+    if (dual) {
+        vt_gram_add(p.gram, &x, p.mean_x, p.block, p.block_columns);
+        vt_gram_mirror(p.gram, n);
+    }
     *out = p;
     return VT_OK;
 }
@@ -90,21 +83,14 @@ static void system_fill_primal(vt_ridge_system *s, vt_ridge_problem *p)
 
 static void system_fill_dual(vt_ridge_system *s, const vt_ridge_problem *p)
 {
-    int64_t n = s->count;
-    for (int64_t i = 0; i < n; i++) {
-        const double *from = p->gram + s->rows[i] * p->x.rows;
-        for (int64_t j = 0; j < n; j++) {
-            double value = from[s->rows[j]];
-            s->matrix[i * n + j] = value;
-            s->gram_mean[i] += value / (double)n;
-        }
-        s->gram_grand += s->gram_mean[i] / (double)n;
-    }
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < n; j++)
-            s->matrix[i * n + j] += s->gram_grand - s->gram_mean[i] - s->gram_mean[j];
+    s->part = (vt_gram_part){.gram = p->gram,
+                             .total = p->x.rows,
+                             .rows = s->rows,
+                             .count = s->count,
+                             .mean = s->gram_mean};
+    vt_gram_center(s->matrix, &s->part);
     vt_matrix y = {.f64 = p->y, .rows = p->x.rows, .columns = p->targets};
-    vt_matrix_gather(s->right, &y, s->rows, n, 0, p->targets, s->mean_y);
+    vt_matrix_gather(s->right, &y, s->rows, s->count, 0, p->targets, s->mean_y);
 }
 
 vt_status vt_ridge_system_init(vt_ridge_system *out, vt_ridge_problem *p, const int64_t *rows,
@@ -170,14 +156,7 @@ vt_status vt_ridge_system_project(double *out, const vt_ridge_system *s, vt_ridg
     }
     double *kernel = vt_alloc((size_t)(count * size), sizeof(double));
     if (!kernel) return VT_ENOMEM;
-    for (int64_t i = 0; i < count; i++) {
-        const double *from = p->gram + rows[i] * p->x.rows;
-        double mean = 0;
-        for (int64_t j = 0; j < size; j++)
-            mean += from[s->rows[j]] / (double)size;
-        for (int64_t j = 0; j < size; j++)
-            kernel[i * size + j] = from[s->rows[j]] - mean - s->gram_mean[j] + s->gram_grand;
-    }
+    vt_gram_center_others(kernel, &s->part, rows, count);
     cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)count, (int)size, (int)size, 1,
                 kernel, (int)size, s->matrix, (int)size, 0, out, (int)size);
     free(kernel);

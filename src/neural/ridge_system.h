@@ -7,7 +7,7 @@
 #ifndef VT_NEURAL_RIDGE_SYSTEM_H
 #define VT_NEURAL_RIDGE_SYSTEM_H
 
-#include "neural/linalg.h"
+#include "neural/gram.h"
 
 typedef struct vt_ridge_problem {
     vt_matrix x;
@@ -28,8 +28,8 @@ typedef struct vt_ridge_system {
     double *values;      /* (size) eigenvalues */
     double *mean_x;      /* primal: (features) */
     double *mean_y;      /* (targets) */
-    double *gram_mean;   /* dual: (count) means of the rows of the uncentered system */
-    double gram_grand;   /* and of all of it */
+    double *gram_mean;   /* dual: (count), the part's */
+    vt_gram_part part;   /* dual */
 } vt_ridge_system;
 
 /* Checks x and y (VT_EINVAL, VT_ENUMERIC) and makes what all systems share. */
