@@ -10,7 +10,7 @@
 #include "streams.h"
 
 typedef struct ensemble_request {
-    char *recordings, *sessions, *validate, *output, *core, *front, *network, *tap, *stem;
+    char *recordings, *sessions, *validate, *output, *core, *front, *network, *tap, *stem, *cache;
     double rate, blur;
     int members, channels, blocks, epochs, batch, patience, keep;
 } ensemble_request;
@@ -115,6 +115,7 @@ static int run(const ensemble_request *request)
                                                  .channels = request->channels,
                                                  .blocks = request->blocks},
                                        .tap = request->tap,
+                                       .cache = request->cache,
                                        .fit = {.recordings = request->recordings,
                                                .sessions = sessions,
                                                .epochs = request->epochs,
@@ -151,6 +152,8 @@ static int check(const ensemble_request *r)
                           VT_ENSEMBLE_MEMBERS);
     if (r->core && (r->front || r->validate || r->stem))
         return cli_misuse("ensemble: --core keeps the networks: no --front, --stem, --validate");
+    if (r->cache && !r->front)
+        return cli_misuse("ensemble: --cache keeps features of a front end: --front is needed");
     return CLI_DONE;
 }
 
@@ -173,6 +176,8 @@ int cmd_ensemble(int argc, const char **argv)
         {"tap", 0, POPT_ARG_STRING, &r.tap, 0, "Its node that the members go on from", "NODE"},
         {"network", 0, POPT_ARG_STRING, &r.network, 0,
          "What network the front end's weights are, where their file does not tell", "NAME"},
+        {"cache", 0, POPT_ARG_STRING, &r.cache, 0,
+         "File of the front end's features, made or extended", "FILE"},
         {"stem", 0, POPT_ARG_STRING, &r.stem, 0,
          "Filters of the two layers on pixels (default: 16,32)", "N,N"},
         {"channels", 0, POPT_ARG_INT, &r.channels, 0,
@@ -196,7 +201,7 @@ int cmd_ensemble(int argc, const char **argv)
     code = operand_count > 0 ? cli_misuse("ensemble: takes no operands") : check(&r);
     if (code == CLI_DONE) code = run(&r);
     char *owned[] = {r.recordings, r.sessions, r.validate, r.output, r.core,
-                     r.front,      r.network,  r.tap,      r.stem};
+                     r.front,      r.network,  r.tap,      r.stem,   r.cache};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         free(owned[i]);
     poptFreeContext(context);

@@ -1,6 +1,8 @@
 /* Ensembles: their members and front ends, files, joining, training and readouts. */
 #include "test.h"
 
+#include <sys/stat.h>
+
 #include "base/arena.h"
 #include "models/model.h"
 #include "ventral/evaluate.h"
@@ -520,6 +522,88 @@ static void test_fit_on_a_front_end(void **state)
     vt_model_free(front);
 }
 
+static off_t file_size(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 ? info.st_size : -1;
+}
+
+/* A front end whose images are smaller than the recordings': the same ensemble to the bit with
+ * features from a file, new or found, and without; and it is mapped to other neurons. */
+static void test_features_are_kept(void **state)
+{
+    (void)state;
+    char path[4200];
+    vt_model *front, *models[3], *mapped;
+    vt_fit_session held_out = {.id = "sim002", .begin = 50, .end = 60};
+    vt_ensemble_fit_options options = small_fit();
+    snprintf(path, sizeof path, "%s/features", folder);
+    assert_ok(vt_compact_new(
+        &front, &(vt_compact_options){.filters = {4, 5, 6, 2, 2}, .height = 48, .width = 40}));
+    options.front = front;
+    options.tap = "layer1_act";
+    options.fit.validation = &held_out;
+    off_t sizes[3];
+    for (int i = 0; i < 3; i++) {
+        options.cache = i == 0 ? NULL : path;
+        assert_ok(vt_ensemble_fit(&models[i], NULL, &options));
+        sizes[i] = file_size(path);
+    }
+    assert_int_equal(-1, sizes[0]);
+    assert_true(sizes[1] > (off_t)(110 * 24 * 20 * 5 * 2)); /* sim001, and 50 of sim002 */
+    assert_int_equal(sizes[1], sizes[2]);
+    for (int k = 0; k < vt_graph_param_count(vt_model_graph(models[0])); k++) {
+        const vt_tensor *a = &vt_graph_param(vt_model_graph(models[0]), k)->value;
+        for (int i = 1; i < 3; i++)
+            assert_memory_equal(a->data, vt_graph_param(vt_model_graph(models[i]), k)->value.data,
+                                vt_tensor_bytes(a));
+    }
+    vt_session *session;
+    vt_session_score score;
+    int height, width;
+    assert_ok(vt_session_open(&session, folder, "sim002"));
+    assert_ok(vt_fit_readout(&mapped, models[0], session, &both[1], 0, NULL));
+    vt_model_image_size(mapped, &height, &width);
+    assert_true(height == 48 && width == 40);
+    assert_ok(vt_score_session(&score, &mapped, 1, session, &(vt_score_options){.seed = 0}));
+    assert_true(score.r.median > 0.2);
+    vt_session_score_free(&score);
+    vt_session_close(session);
+    vt_model_free(mapped);
+
+    /* Another front end, or another node of this one. */
+    vt_model *other, *none;
+    assert_ok(vt_compact_new(
+        &other,
+        &(vt_compact_options){.filters = {4, 5, 6, 2, 2}, .height = 48, .width = 40, .seed = 1}));
+    options.front = other;
+    assert_status(VT_EINVAL, vt_ensemble_fit(&none, NULL, &options));
+    assert_message(path);
+    options.front = front;
+    options.tap = "layer2_act";
+    assert_status(VT_EINVAL, vt_ensemble_fit(&none, NULL, &options));
+    assert_message(path);
+
+    /* What a checkpoint was trained on, too. */
+    char checkpoint[4200];
+    snprintf(checkpoint, sizeof checkpoint, "%s/run", folder);
+    options.tap = "layer1_act";
+    options.cache = NULL;
+    options.fit.checkpoint = checkpoint;
+    options.shape.members = 1;
+    assert_ok(vt_ensemble_fit(&none, NULL, &options));
+    vt_model_free(none);
+    options.front = other;
+    assert_status(VT_EINVAL, vt_ensemble_fit(&none, NULL, &options));
+    assert_message("other options");
+    vt_ensemble_remove_checkpoints(checkpoint, 1);
+    for (int i = 0; i < 3; i++)
+        vt_model_free(models[i]);
+    vt_model_free(front);
+    vt_model_free(other);
+    unlink(path);
+}
+
 static void test_others_have_no_maps(void **state)
 {
     (void)state;
@@ -548,6 +632,7 @@ int main(void)
         cmocka_unit_test(test_fit_and_map),
         cmocka_unit_test(test_disagreement),
         cmocka_unit_test(test_fit_on_a_front_end),
+        cmocka_unit_test(test_features_are_kept),
         cmocka_unit_test(test_others_have_no_maps),
     };
     return cmocka_run_group_tests(tests, make_recordings, remove_recordings);

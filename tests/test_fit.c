@@ -52,11 +52,32 @@ static vt_fit_options small_fit(void)
                             .seed = 3};
 }
 
+/* The first batch's images, as the core's model takes them. */
+static void read_images(const vt_fit_run *run, const vt_model *core, vt_tensor *pixels)
+{
+    int64_t sorted[64], batch = run->options.batch, floats = vt_tensor_count(pixels) / batch;
+    int height, width;
+    vt_model_image_size(core, &height, &width);
+    for (int64_t n = 0; n < batch; n++) { /* sessions together, images in their order */
+        int64_t k = n;
+        for (; k > 0 && sorted[k - 1] > run->order[n]; k--)
+            sorted[k] = sorted[k - 1];
+        sorted[k] = run->order[n];
+    }
+    for (int64_t n = 0; n < batch; n++) {
+        const vt_fit_sample *s = &run->samples[sorted[n]];
+        assert_ok(vt_stimulus_set_read(run->groups[s->group].stimuli, &s->image, 1, height, width,
+                                       vt_model_preprocessing(core),
+                                       (float *)pixels->data + n * floats));
+    }
+}
+
 /* Export folds pixel scale, feature normalization, Gaussian pools and z-scores; what comes out must
  * be s.d. times the network's prediction plus the mean. */
-static void check_export(vt_model *core)
+static void check_export(vt_model *core, vt_model *front, const char *tap)
 {
-    vt_fit_run run = {.options = small_fit(), .core = core};
+    vt_fit_run run = {.options = small_fit(),
+                      .subject = {.core = core, .front = front, .tap = tap}};
     assert_ok(vt_arena_new(&run.arena));
     assert_ok(vt_fit_open_data(&run));
     assert_ok(vt_fit_make_network(&run));
@@ -87,8 +108,6 @@ static void check_export(vt_model *core)
     vt_plan *training = run.plan;
     assert_ok(vt_fit_load_batch(&run, 0)); /* fills the training plan's inputs */
     vt_tensor *trained_on = vt_plan_input(training, run.image);
-    const vt_tensor *shown =
-        run.front ? vt_plan_input(run.front, vt_model_input(core)) : trained_on;
     memcpy(vt_plan_input(plan, run.group)->data, vt_plan_input(training, run.group)->data,
            vt_tensor_bytes(vt_plan_input(plan, run.group)));
     memcpy(vt_plan_input(plan, run.image)->data, trained_on->data, vt_tensor_bytes(trained_on));
@@ -100,9 +119,7 @@ static void check_export(vt_model *core)
         &exported, vt_model_graph(model),
         &(vt_plan_options){.batch = run.options.batch, .outputs = &output, .output_count = 1}));
     vt_tensor *pixels = vt_plan_input(exported, vt_model_input(model));
-    for (int64_t k = 0; k < vt_tensor_count(pixels); k++)
-        ((float *)pixels->data)[k] =
-            ((float *)shown->data)[k] * (run.front ? 1 : (float)VT_FIT_PIXEL_SCALE);
+    read_images(&run, core, pixels);
     assert_ok(vt_plan_forward(exported));
     const float *groups = vt_plan_input(plan, run.group)->data;
     int compared = 0;
@@ -132,13 +149,13 @@ static void test_exported_model_is_the_network(void **state)
     const vt_compact_options compact = {.filters = {4, 4, 4, 4, 6}, .shared = true, .seed = 2};
     const vt_ensemble_options member = {.stem = {3, 4}, .channels = 6, .blocks = 2, .seed = 4};
     assert_ok(vt_compact_new(&core, &compact));
-    check_export(core);
+    check_export(core, NULL, NULL);
     assert_ok(vt_ensemble_new(&core, &member, NULL, NULL));
-    check_export(core);
+    check_export(core, NULL, NULL);
     assert_ok(vt_compact_new(&front, &compact));
     assert_ok(vt_ensemble_new(&core, &member, front, "layer1_act"));
+    check_export(core, front, "layer1_act");
     vt_model_free(front);
-    check_export(core);
 }
 
 static void test_fit_and_readout(void **state)

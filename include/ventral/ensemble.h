@@ -53,8 +53,10 @@ vt_status vt_ensemble_join(vt_model **out, vt_model *const *models, int count);
  * names of the members' checkpoints, "CHECKPOINT.0" and on. */
 typedef struct vt_ensemble_fit_options {
     vt_ensemble_options shape; /* outputs and seed are of no account */
-    const vt_model *front;     /* see vt_ensemble_new; NULL: stems on pixels */
+    vt_model *front;           /* see vt_ensemble_new; NULL: stems on pixels */
     const char *tap;
+    const char *cache; /* file of the front end's features (see feature_cache.h), made or extended;
+                          NULL: they are computed anew at every step, to the same bits */
     vt_fit_options fit;
 } vt_ensemble_fit_options;
 

@@ -48,7 +48,8 @@ static vt_status fit(vt_model **out, const vt_distill_run *run,
     if (status == VT_OK) {
         status = vt_compact_new(&core, &shape);
         if (status == VT_OK) {
-            status = vt_fit_core(out, NULL, &how, core, &taught);
+            status =
+                vt_fit_core(out, NULL, &how, &(vt_fit_subject){.core = core, .taught = &taught});
             vt_model_free(core);
         }
         vt_stimulus_set_close(taught.stimuli);

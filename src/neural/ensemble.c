@@ -36,7 +36,12 @@ static vt_status fit_member(vt_model **out, vt_fit_report *report,
         fit.checkpoint = checkpoint = checkpoint_name(fit.checkpoint, member);
         if (!checkpoint) status = VT_ENOMEM;
     }
-    if (status == VT_OK) status = vt_fit_core(out, report, &fit, core, NULL);
+    if (status == VT_OK)
+        status = vt_fit_core(out, report, &fit,
+                             &(vt_fit_subject){.core = core,
+                                               .front = options->front,
+                                               .tap = options->tap,
+                                               .cache = options->cache});
     free(checkpoint);
     vt_model_free(core);
     return status;

@@ -8,9 +8,6 @@
 #include <time.h>
 
 #include "neural/fit_run.h"
-#include "ventral/predict.h"
-#include "ventral/readout.h"
-#include "ventral/score.h"
 
 #define AVERAGE_DECAY 0.99
 #define WARMUP 0.1 /* of all epochs */
@@ -85,107 +82,13 @@ static vt_status take_step(vt_fit_run *run)
     return VT_OK;
 }
 
-/* ---- validation ---- */
-
-/* Features for the validation's ridge regression: the core's map, each channel normalized as the
- * readout sees it, averaged over the cells of a GRID x GRID. Few enough for a few hundred images;
- * with the whole map the score would not follow what the core has learnt. */
-enum { GRID = 4 };
-
-typedef struct feature_matrix {
-    double *data; /* (images, each) */
-    int64_t begin, each;
-    const vt_tensor *mean, *variance; /* of channels */
-} feature_matrix;
-
-/* Adds one map (height, width, channels) into its cells. */
-static void pool_map(double *cells, const float *map, const int64_t *size, const feature_matrix *m)
-{
-    for (int64_t y = 0; y < size[0]; y++)
-        for (int64_t x = 0; x < size[1]; x++) {
-            double *cell = cells + (y * GRID / size[0] * GRID + x * GRID / size[1]) * size[2];
-            for (int64_t c = 0; c < size[2]; c++)
-                cell[c] += (map[(y * size[1] + x) * size[2] + c] - vt_tensor_get(m->mean, c)) /
-                           sqrt(vt_tensor_get(m->variance, c) + 1e-3);
-        }
-}
-
-static vt_status receive_features(void *context, int model, int64_t first, int64_t count,
-                                  const vt_tensor *values)
-{
-    const feature_matrix *m = context;
-    (void)model;
-    for (int64_t i = 0; i < count; i++)
-        pool_map(m->data + (first - m->begin + i) * m->each,
-                 (const float *)values->data + i * vt_tensor_count(values) / count,
-                 values->size + 1, m);
-    return VT_OK;
-}
-
-/* Median r of out-of-fold ridge predictions from features (images, each). */
-static vt_status ridge_score(double *out, const vt_fit_group *g, const double *features,
-                             int64_t each, uint64_t seed)
-{
-    int64_t count = g->end - g->begin;
-    vt_ridge_options options = vt_ridge_options_default();
-    options.seed = seed;
-    double *y = vt_alloc((size_t)(count * g->neurons), sizeof *y);
-    double *prediction = vt_alloc((size_t)(count * g->neurons), sizeof *prediction);
-    double *columns = vt_alloc((size_t)(2 * count + g->neurons), sizeof *columns);
-    vt_status status = y && prediction && columns ? VT_OK : VT_ENOMEM;
-    if (status == VT_OK) {
-        for (int64_t k = 0; k < count; k++)
-            for (int64_t i = 0; i < g->neurons; i++)
-                y[k * g->neurons + i] = g->responses[i * g->images + g->begin + k];
-        status =
-            vt_ridge_cross_validate(prediction, features, y, count, each, g->neurons, &options);
-    }
-    if (status == VT_OK) {
-        double *a = columns, *b = columns + count, *r = columns + 2 * count;
-        for (int64_t i = 0; i < g->neurons; i++) {
-            for (int64_t k = 0; k < count; k++) {
-                a[k] = y[k * g->neurons + i];
-                b[k] = prediction[k * g->neurons + i];
-            }
-            r[i] = vt_pearson(a, b, count);
-        }
-        *out = vt_median(r, g->neurons);
-    }
-    free(y);
-    free(prediction);
-    free(columns);
-    return status;
-}
-
-static vt_status validate(vt_fit_run *run, double *out)
-{
-    vt_model *core;
-    vt_fit_group *g = &run->validation;
-    vt_tensor mean, variance;
-    VT_TRY(vt_fit_feature_statistics(run, run->average, &mean, &variance));
-    feature_matrix m = {.begin = g->begin, .mean = &mean, .variance = &variance};
-    m.each = GRID * GRID * vt_tensor_count(&mean);
-    m.data = vt_alloc((size_t)(g->end - g->begin), (size_t)m.each * sizeof *m.data);
-    if (!m.data) return VT_ENOMEM;
-    vt_predict_options options = {
-        .begin = g->begin, .end = g->end, .receive = receive_features, .context = &m};
-    vt_status status = vt_fit_export(&core, run, run->average, false);
-    if (status == VT_OK) {
-        status = vt_predict(&core, 1, g->stimuli, &options);
-        vt_model_free(core);
-    }
-    if (status == VT_OK) status = ridge_score(out, g, m.data, m.each, run->options.seed);
-    free(m.data);
-    return status;
-}
-
 static vt_status end_epoch(vt_fit_run *run)
 {
     int epoch = epoch_of(run);
     vt_fit_epoch *record = &run->history[epoch - 1];
     record->loss = run->loss_sum / (double)run->steps_per_epoch;
     record->validation = NAN;
-    if (run->validation.session) VT_TRY(validate(run, &record->validation));
+    if (run->validation.session) VT_TRY(vt_fit_validate(run, run->average, &record->validation));
     double score = run->validation.session ? record->validation : epoch;
     if (run->best_epoch == 0 || score > run->best_score) {
         run->best_epoch = epoch;
@@ -273,9 +176,9 @@ static vt_status make_report(vt_fit_report *out, const vt_fit_run *run)
 }
 
 vt_status vt_fit_core(vt_model **out, vt_fit_report *report, const vt_fit_options *options,
-                      const vt_model *core, const vt_fit_taught *taught)
+                      const vt_fit_subject *subject)
 {
-    vt_fit_run run = {.core = core, .taught = taught};
+    vt_fit_run run = {.subject = *subject};
     vt_model *model = NULL;
     vt_status status = prepare(&run, options);
     if (status == VT_OK) status = train(&run);
@@ -302,7 +205,7 @@ vt_status vt_fit(vt_model **out, vt_fit_report *report, const vt_fit_options *op
         no_filters = no_filters && options->filters[i] == 0;
     memcpy(shape.filters, no_filters ? filters : options->filters, sizeof filters);
     VT_TRY(vt_compact_new(&core, &shape));
-    vt_status status = vt_fit_core(out, report, options, core, NULL);
+    vt_status status = vt_fit_core(out, report, options, &(vt_fit_subject){.core = core});
     vt_model_free(core);
     return status;
 }

@@ -1,5 +1,6 @@
 /* The state of a fit on disk: everything that decides how it goes on. Random numbers are a function
  * of seed, epoch and step, so the step counter is all of their state. */
+#include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -12,10 +13,16 @@
 #include "ventral/io.h"
 
 /* What must be the same for a checkpoint to be of this run: options, data, and the responses. */
-static char *describe(const vt_fit_run *run)
+static vt_status describe(char **out, const vt_fit_run *run)
 {
+    char front[24] = "";
+    if (run->subject.front) {
+        uint64_t checksum;
+        VT_TRY(vt_model_checksum(run->subject.front, &checksum));
+        snprintf(front, sizeof front, "%016" PRIx64, checksum);
+    }
     const vt_fit_options *o = &run->options;
-    json_t *sessions = json_array(), *core = vt_model_describe(run->core);
+    json_t *sessions = json_array(), *core = vt_model_describe(run->subject.core);
     for (int i = 0; i < o->session_count + 1; i++) {
         const vt_fit_group *g = i < o->session_count ? &run->groups[i] : &run->validation;
         const char *id = i < o->session_count ? o->sessions[i].id
@@ -31,10 +38,12 @@ static char *describe(const vt_fit_run *run)
                              "core", core, "epochs", o->epochs, "batch", o->batch, "rate", o->rate,
                              "decay", o->weight_decay, "blur", o->blur, "patience", o->patience,
                              "seed", (json_int_t)o->seed);
+    if (*front) json_object_set_new(root, "front", json_string(front));
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
-    if (!text) vt_error(VT_ENOMEM, "the run's description could not be made");
-    return text;
+    if (!text) return vt_error(VT_ENOMEM, "the run's description could not be made");
+    *out = text;
+    return VT_OK;
 }
 
 static vt_status put_block(vt_tensor_map *map, const char *name, const float *data, int64_t count)
@@ -63,8 +72,8 @@ static vt_status put_numbers(vt_tensor_map *map, const vt_fit_run *run)
 
 static vt_status collect(const vt_fit_run *run, vt_tensor_map *map, float *weights)
 {
-    char *text = describe(run);
-    if (!text) return VT_ENOMEM;
+    char *text;
+    VT_TRY(describe(&text, run));
     vt_status status = vt_tensor_map_set_text(map, "run", text);
     free(text);
     VT_TRY(status);
@@ -102,8 +111,8 @@ static const vt_tensor *get(const vt_tensor_map *map, const char *name, vt_dtype
 static vt_status take(vt_fit_run *run, const vt_tensor_map *map)
 {
     const char *path = run->options.checkpoint, *found = vt_tensor_map_get_text(map, "run");
-    char *text = describe(run);
-    if (!text) return VT_ENOMEM;
+    char *text;
+    VT_TRY(describe(&text, run));
     bool same = found && strcmp(found, text) == 0;
     free(text);
     if (!same)

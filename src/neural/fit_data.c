@@ -50,7 +50,7 @@ static vt_status open_group(vt_fit_run *run, vt_fit_group *g, const vt_fit_sessi
 
 static vt_status open_taught(vt_fit_run *run)
 {
-    const vt_fit_taught *t = run->taught;
+    const vt_fit_taught *t = run->subject.taught;
     run->groups[0] = (vt_fit_group){.stimuli = t->stimuli,
                                     .indices = t->indices,
                                     .responses = t->responses,
@@ -59,6 +59,34 @@ static vt_status open_taught(vt_fit_run *run)
                                     .neurons = t->neurons};
     run->neurons = t->neurons;
     return measure_neurons(run, &run->groups[0]);
+}
+
+/* The images that a front end sees, session by session. The validation session may be one of those
+ * trained on. */
+static vt_status open_features(vt_fit_run *run)
+{
+    const vt_fit_options *o = &run->options;
+    const vt_fit_subject *subject = &run->subject;
+    if (!subject->front) return VT_OK;
+    vt_fit_session sessions[VT_FIT_SESSIONS + 1];
+    vt_image_stream_options stream = {.recordings = o->recordings, .sessions = sessions};
+    int64_t images = 0;
+    for (int i = 0; i < o->session_count + (o->validation != NULL); i++) {
+        bool last = i == o->session_count;
+        const vt_fit_session *wanted = last ? o->validation : &o->sessions[i];
+        vt_fit_group *g = last ? &run->validation : &run->groups[i];
+        int same = 0;
+        while (same < i && strcmp(o->sessions[same].id, wanted->id) != 0)
+            same++;
+        g->streamed = same < i ? run->groups[same].streamed : images;
+        if (same < i) continue;
+        sessions[stream.session_count] = (vt_fit_session){.begin = 0};
+        strcpy(sessions[stream.session_count++].id, wanted->id);
+        images += g->images;
+    }
+    vt_model_image_size(subject->core, &stream.height, &stream.width);
+    VT_TRY(vt_image_stream_open(&run->stream, &stream));
+    return vt_feature_cache_open(&run->features, subject->cache, subject->front, subject->tap);
 }
 
 static vt_status list_samples(vt_fit_run *run)
@@ -82,8 +110,8 @@ vt_status vt_fit_open_data(vt_fit_run *run)
     const vt_fit_options *o = &run->options;
     VT_TRY(vt_arena_alloc(run->arena, &run->groups, (size_t)o->session_count * sizeof *run->groups,
                           "sessions"));
-    if (run->taught) VT_TRY(open_taught(run));
-    for (int i = 0; i < o->session_count && !run->taught; i++) {
+    if (run->subject.taught) VT_TRY(open_taught(run));
+    for (int i = 0; i < o->session_count && !run->subject.taught; i++) {
         vt_fit_group *g = &run->groups[i];
         for (int k = 0; k < i; k++)
             if (strcmp(o->sessions[i].id, o->sessions[k].id) == 0)
@@ -93,6 +121,7 @@ vt_status vt_fit_open_data(vt_fit_run *run)
         run->neurons += g->neurons;
     }
     if (o->validation) VT_TRY(open_group(run, &run->validation, o->validation));
+    VT_TRY(open_features(run));
     return list_samples(run);
 }
 
@@ -104,9 +133,11 @@ static void close_group(vt_fit_group *g)
 
 void vt_fit_close_data(vt_fit_run *run)
 {
-    for (int i = 0; run->groups && !run->taught && i < run->options.session_count; i++)
+    for (int i = 0; run->groups && !run->subject.taught && i < run->options.session_count; i++)
         close_group(&run->groups[i]);
     close_group(&run->validation);
+    vt_feature_cache_close(run->features);
+    vt_image_stream_close(run->stream);
 }
 
 void vt_fit_shuffle(vt_fit_run *run, int epoch)
@@ -135,19 +166,24 @@ static void fill_target(const vt_fit_run *run, const vt_fit_sample *s, float *ta
             (float)((g->responses[i * g->images + s->image] - g->mean[i]) / g->sd[i]);
 }
 
-/* From pixels to what the network takes: features of the front end, or the same in other units. */
-static vt_status prepare_input(vt_fit_run *run, vt_tensor *pixels)
+vt_status vt_fit_load_images(vt_fit_run *run, const vt_fit_group *g, const int64_t *images,
+                             int64_t count, float *out)
 {
-    if (run->front) {
-        VT_TRY(vt_plan_forward(run->front));
-        vt_tensor *input = vt_plan_input(run->plan, run->image);
-        memcpy(input->data, vt_plan_output(run->front, run->core->core_input)->data,
-               vt_tensor_bytes(input));
-        return VT_OK;
+    const vt_model *core = run->subject.core;
+    int height, width;
+    int64_t indices[count];
+    if (run->features) {
+        for (int64_t i = 0; i < count; i++)
+            indices[i] = g->streamed + images[i];
+        return vt_feature_cache_read(run->features, run->stream, indices, count, out);
     }
-    float *x = pixels->data;
-    for (int64_t k = 0; k < vt_tensor_count(pixels); k++)
-        x[k] *= (float)(1 / VT_FIT_PIXEL_SCALE);
+    vt_model_image_size(core, &height, &width);
+    for (int64_t i = 0; i < count; i++)
+        indices[i] = g->indices ? g->indices[images[i]] : images[i];
+    VT_TRY(
+        vt_stimulus_set_read(g->stimuli, indices, count, height, width, &core->preprocessing, out));
+    for (int64_t k = 0; k < count * height * width * 3; k++)
+        out[k] *= (float)(1 / VT_FIT_PIXEL_SCALE);
     return VT_OK;
 }
 
@@ -155,11 +191,10 @@ vt_status vt_fit_load_batch(vt_fit_run *run, int64_t step)
 {
     int batch = run->options.batch;
     int64_t indices[batch], images[batch];
-    vt_tensor *pixels = run->front ? vt_plan_input(run->front, run->core->input)
-                                   : vt_plan_input(run->plan, run->image);
+    vt_tensor *input = vt_plan_input(run->plan, run->image);
     float *groups = vt_plan_input(run->plan, run->group)->data;
     float *targets = vt_plan_input(run->plan, run->target)->data;
-    int height = (int)pixels->size[1], width = (int)pixels->size[2];
+    int64_t floats = vt_tensor_count(input) / batch;
     memcpy(indices, run->order + step * batch, sizeof indices);
     qsort(indices, (size_t)batch, sizeof *indices, ascending); /* sessions together */
     for (int first = 0; first < batch;) {
@@ -167,15 +202,13 @@ vt_status vt_fit_load_batch(vt_fit_run *run, int64_t step)
         for (; first + count < batch && run->samples[indices[first + count]].group == group;
              count++) {
             const vt_fit_sample *s = &run->samples[indices[first + count]];
-            const int64_t *chosen = run->groups[group].indices;
-            images[count] = chosen ? chosen[s->image] : s->image;
+            images[count] = s->image;
             groups[first + count] = (float)group;
             fill_target(run, s, targets + (first + count) * run->neurons);
         }
-        VT_TRY(vt_stimulus_set_read(run->groups[group].stimuli, images, count, height, width,
-                                    &run->core->preprocessing,
-                                    (float *)pixels->data + (int64_t)first * height * width * 3));
+        VT_TRY(vt_fit_load_images(run, &run->groups[group], images, count,
+                                  (float *)input->data + first * floats));
         first += count;
     }
-    return prepare_input(run, pixels);
+    return VT_OK;
 }

@@ -3,7 +3,7 @@
  * While training, the image is divided by VT_FIT_PIXEL_SCALE and the core's map is normalized to
  * s.d. FEATURE_SCALE before the readout, both of which condition the optimisation and change
  * nothing that the network can compute: export folds them into the first kernel and the mixing
- * weights. A frozen front end is no part of the network: its plan makes the network's input. */
+ * weights. A frozen front end is no part of the network: its features are the network's input. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,7 +22,7 @@
 
 static vt_status build(vt_fit_run *run)
 {
-    const vt_model *core = run->core;
+    const vt_model *core = run->subject.core;
     int64_t size[VT_MAX_DIMS], map[VT_MAX_DIMS];
     vt_graph_node_size(core->graph, core->core_input, size);
     vt_graph_node_size(core->graph, core->output, map);
@@ -37,6 +37,7 @@ static vt_status build(vt_fit_run *run)
     run->group = vt_input(g, "session", 1, (int64_t[]){1});
     run->target = vt_input(g, "responses", 1, (int64_t[]){run->neurons});
     vt_node x = vt_graph_copy(g, run->image, core->graph, core->core_input, core->output, "");
+    run->map = x;
     x = vt_batch_norm(
         g, x,
         &(vt_batch_norm_options){.name = "features", .epsilon = EPSILON, .momentum = MOMENTUM});
@@ -45,16 +46,6 @@ static vt_status build(vt_fit_run *run)
     VT_TRY(vt_graph_finish(g, run->options.seed));
     vt_graph_set_momentum(g, MOMENTUM);
     return VT_OK;
-}
-
-static vt_status plan_front(vt_fit_run *run)
-{
-    const vt_model *core = run->core;
-    if (core->core_input == core->input) return VT_OK;
-    return vt_plan_new(&run->front, core->graph,
-                       &(vt_plan_options){.batch = run->options.batch,
-                                          .outputs = &core->core_input,
-                                          .output_count = 1});
 }
 
 /* He-normal kernels (He et al. 2015): s.d. sqrt(2 / fan in), sqrt(1 / fan in) for depthwise ones,
@@ -105,7 +96,6 @@ vt_status vt_fit_make_network(vt_fit_run *run)
     VT_TRY(build(run));
     initialise(run);
     VT_TRY(make_optimizer(run));
-    VT_TRY(plan_front(run));
     run->floats = vt_weights_count(run->graph);
     size_t bytes = (size_t)run->floats * sizeof(float);
     VT_TRY(vt_arena_alloc(run->arena, &run->average, bytes, "averaged weights"));
@@ -123,7 +113,6 @@ vt_status vt_fit_make_network(vt_fit_run *run)
 void vt_fit_free_network(vt_fit_run *run)
 {
     vt_plan_free(run->plan);
-    vt_plan_free(run->front);
     vt_optimizer_free(run->optimizer);
     vt_graph_free(run->graph);
 }
@@ -160,7 +149,7 @@ static void export_core(vt_graph *to, const vt_fit_run *run, const float *block)
         const float *from = values_in(run, block, param->name);
         if (!from) continue;
         memcpy(param->value.data, from, vt_tensor_bytes(&param->value));
-        if (from != block || run->front) continue;
+        if (from != block || run->subject.front) continue;
         for (int64_t k = 0; k < vt_tensor_count(&param->value); k++)
             ((float *)param->value.data)[k] /= (float)VT_FIT_PIXEL_SCALE;
     }
@@ -212,14 +201,14 @@ static void export_neuron(vt_model *to, const vt_fit_run *run, const float *bloc
 vt_status vt_fit_export(vt_model **out, vt_fit_run *run, const float *block, bool readout)
 {
     vt_model *model;
-    VT_TRY(vt_model_with_outputs(&model, run->core, readout ? (int)run->neurons : 0));
+    VT_TRY(vt_model_with_outputs(&model, run->subject.core, readout ? (int)run->neurons : 0));
     vt_graph *to = vt_model_graph(model);
     export_core(to, run, block);
     for (int s = 0; readout && s < run->options.session_count; s++) {
         const vt_fit_group *g = &run->groups[s];
         vt_model_session session = {.first = g->first, .count = g->neurons};
         strcpy(session.id, run->options.sessions[s].id);
-        vt_status status = run->taught ? VT_OK : vt_model_add_session(model, &session);
+        vt_status status = run->subject.taught ? VT_OK : vt_model_add_session(model, &session);
         if (status != VT_OK) {
             vt_model_free(model);
             return status;

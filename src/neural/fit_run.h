@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "models/model.h"
+#include "ventral/feature_cache.h"
 #include "ventral/fit.h"
 #include "ventral/stimulus.h"
 #include "ventral/train.h"
@@ -19,6 +20,7 @@ typedef struct vt_fit_group {
     const double *responses; /* (neurons, images) */
     int64_t begin, end, images, neurons;
     int64_t first;     /* its first neuron among all */
+    int64_t streamed;  /* its image 0 in the stream that a front end sees */
     double *mean, *sd; /* of each neuron over [begin, end); sd 1 for a silent one */
 } vt_fit_group;
 
@@ -30,6 +32,16 @@ typedef struct vt_fit_taught {
     int64_t images, neurons;
 } vt_fit_taught;
 
+/* What is trained, on what. */
+typedef struct vt_fit_subject {
+    const vt_model *core;        /* one map and no readout; untrained */
+    const vt_fit_taught *taught; /* NULL: the sessions of the options */
+    vt_model *front;             /* where the core's front end is from, to its node `tap`; NULL:
+                                    none */
+    const char *tap;
+    const char *cache; /* file of the front end's features; NULL: kept nowhere */
+} vt_fit_subject;
+
 typedef struct vt_fit_sample {
     int group;
     int64_t image;
@@ -37,18 +49,18 @@ typedef struct vt_fit_sample {
 
 typedef struct vt_fit_run {
     vt_fit_options options; /* without zeros */
+    vt_fit_subject subject;
     vt_arena *arena;
     /* data */
-    const vt_fit_taught *taught;      /* NULL: the sessions of the options */
     vt_fit_group *groups, validation; /* validation.session NULL: none */
     int64_t neurons, sample_count, steps_per_epoch;
     vt_fit_sample *samples;
-    int64_t *order; /* of samples in the present epoch */
+    int64_t *order;             /* of samples in the present epoch */
+    vt_feature_cache *features; /* of the front end, with the images it sees; NULL: none */
+    vt_image_stream *stream;
     /* network */
-    const vt_model *core; /* what is trained, one map and no readout; untrained */
-    vt_plan *front;       /* its frozen front end; NULL: none */
     vt_graph *graph;
-    vt_node image, group, target, loss;
+    vt_node image, group, map, target, loss; /* map: the core's */
     vt_plan *plan;
     vt_optimizer *optimizer;
     int64_t floats; /* of all parameters, running statistics included */
@@ -70,11 +82,19 @@ void vt_fit_close_data(vt_fit_run *run);
 void vt_fit_shuffle(vt_fit_run *run, int epoch);
 /* Fills the plan's inputs with step `step` of the present epoch. */
 vt_status vt_fit_load_batch(vt_fit_run *run, int64_t step);
+/* What the network takes of a group's images: features of the front end, or pixels in the units of
+ * training. */
+vt_status vt_fit_load_images(vt_fit_run *run, const vt_fit_group *g, const int64_t *images,
+                             int64_t count, float *out);
 
-/* fit.c: trains `core`, a model of one map without readout, as vt_fit does; of the options, filters
- * are of no account, and with `taught` neither are recordings and sessions. */
+/* fit_validation.c: the median r of the validation session's neurons, predicted from the map of the
+ * core that has the weights in `block` (vt_weights_gather). */
+vt_status vt_fit_validate(vt_fit_run *run, float *block, double *out);
+
+/* fit.c: trains the subject as vt_fit does; of the options, filters are of no account, and with
+ * `taught` neither are recordings and sessions. */
 vt_status vt_fit_core(vt_model **out, vt_fit_report *report, const vt_fit_options *options,
-                      const vt_model *core, const vt_fit_taught *taught);
+                      const vt_fit_subject *subject);
 
 /* fit_network.c */
 vt_status vt_fit_make_network(vt_fit_run *run);
