@@ -73,8 +73,8 @@ static inline char *cli_take_text(FILE *file)
 static inline void cli_drop_progress(char *text)
 {
     static const char *const tasks[] = {
-        "predict ", "score ",    "fit ",    "ensemble ", "simulate ", "corrupt ", "select ",
-        "train ",   "evaluate ", "attack ", "prune ",    "distill ",  "compress "};
+        "predict ", "score ",    "fit ",    "ensemble ", "simulate ", "corrupt ",  "select ",
+        "train ",   "evaluate ", "attack ", "prune ",    "distill ",  "compress ", "stimuli "};
     char *to = text;
     for (char *line = text, *next; *line; line = next) {
         next = line + strcspn(line, "\n");

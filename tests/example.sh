@@ -1,8 +1,8 @@
 #!/bin/sh
-# example.sh VENTRAL PREDICT CORRUPTIONS SHEET: the documentation's C examples, on a model and images
-# made for them.
+# example.sh VENTRAL PREDICT CORRUPTIONS SHEET GRATINGS: the documentation's C examples, on a model and
+# images made for them.
 set -eu
-ventral=$1 predict=$2 corruptions=$3 sheet=$4
+ventral=$1 predict=$2 corruptions=$3 sheet=$4 gratings=$5
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
@@ -23,3 +23,7 @@ grep -q missing message
 [ "$(head -c 4 sheet.png | tail -c 3)" = PNG ]
 if "$sheet" sheet.png missing.zip 2>message; then exit 1; fi
 grep -q missing.zip message
+"$gratings" gratings.png
+[ "$(head -c 4 gratings.png | tail -c 3)" = PNG ]
+if "$gratings" missing/gratings.png 2>message; then exit 1; fi
+grep -q missing message

@@ -13,6 +13,7 @@
 #include "ventral/fit.h"
 #include "ventral/gaudy.h"
 #include "ventral/graph.h"
+#include "ventral/grating.h"
 #include "ventral/image.h"
 #include "ventral/image_stream.h"
 #include "ventral/io.h"

@@ -13,8 +13,7 @@
 
 #include "base/arena.h"
 #include "io/image.h"
-
-enum { WEIGHT_BITS = 32 - 8 - 2 };
+#include "io/resize.h"
 
 /* t(u), and the half width outside which it is 0. */
 typedef struct shape {
@@ -34,32 +33,26 @@ static double box_weight(double u)
 
 static const shape triangle = {triangle_weight, 1}, box = {box_weight, 0.5};
 
-/* Output i is the sum over k < count[i] of weight[i * stride + k] times input first[i] + k. */
-struct filter {
-    int *first, *count;
-    int32_t *weight;
-    size_t stride;
-};
-
-static void filter_free(struct filter *filter)
+void vt_resampling_free(vt_resampling *resampling)
 {
-    free(filter->first);
-    free(filter->count);
-    free(filter->weight);
+    free(resampling->first);
+    free(resampling->count);
+    free(resampling->weight);
+    *resampling = (vt_resampling){.first = NULL};
 }
 
-static vt_status filter_new(struct filter *out, int input, int output, const shape *shape)
+static vt_status filter_new(vt_resampling *out, int input, int output, const shape *shape)
 {
     double scale = (double)input / output;
     double wider = scale > 1 ? scale : 1, support = wider * shape->half_width;
-    struct filter filter = {.stride = (size_t)ceil(support) * 2 + 1};
+    vt_resampling filter = {.stride = (size_t)ceil(support) * 2 + 1};
     double *exact = vt_alloc(filter.stride, sizeof *exact);
     filter.first = vt_alloc((size_t)output, sizeof *filter.first);
     filter.count = vt_alloc((size_t)output, sizeof *filter.count);
     filter.weight = vt_alloc((size_t)output * filter.stride, sizeof *filter.weight);
     if (!exact || !filter.first || !filter.count || !filter.weight) {
         free(exact);
-        filter_free(&filter);
+        vt_resampling_free(&filter);
         return VT_ENOMEM;
     }
     for (int i = 0; i < output; i++) {
@@ -73,7 +66,7 @@ static vt_status filter_new(struct filter *out, int input, int output, const sha
         }
         for (int k = 0; k < end - first; k++) /* the sum is never 0: the centre lies inside */
             filter.weight[(size_t)i * filter.stride + (size_t)k] =
-                (int32_t)(0.5 + exact[k] / sum * (1 << WEIGHT_BITS));
+                (int32_t)(0.5 + exact[k] / sum * (1 << VT_RESAMPLING_BITS));
         filter.first[i] = first;
         filter.count[i] = end - first;
     }
@@ -82,13 +75,12 @@ static vt_status filter_new(struct filter *out, int input, int output, const sha
     return VT_OK;
 }
 
-static inline uint8_t rounded(int32_t sum)
+vt_status vt_resampling_new(vt_resampling *out, int input, int output)
 {
-    int32_t value = sum >> WEIGHT_BITS;
-    return (uint8_t)(value > 255 ? 255 : value);
+    return filter_new(out, input, output, &triangle);
 }
 
-static void resample_rows(vt_image *out, const vt_image *in, const struct filter *filter)
+static void resample_rows(vt_image *out, const vt_image *in, const vt_resampling *filter)
 {
     for (int y = 0; y < out->height; y++) {
         const uint8_t *row = in->pixels + (size_t)y * (size_t)in->width * 3;
@@ -96,26 +88,24 @@ static void resample_rows(vt_image *out, const vt_image *in, const struct filter
         for (int x = 0; x < out->width; x++, to += 3) {
             const int32_t *weight = filter->weight + (size_t)x * filter->stride;
             const uint8_t *from = row + 3 * (size_t)filter->first[x];
-            int32_t sum[3] = {1 << (WEIGHT_BITS - 1), 1 << (WEIGHT_BITS - 1),
-                              1 << (WEIGHT_BITS - 1)};
+            int32_t sum[3] = {0, 0, 0};
             for (int k = 0; k < filter->count[x]; k++, from += 3)
                 for (int c = 0; c < 3; c++)
                     sum[c] += from[c] * weight[k];
             for (int c = 0; c < 3; c++)
-                to[c] = rounded(sum[c]);
+                to[c] = vt_resampling_round(sum[c]);
         }
     }
 }
 
 /* `sums` has one place for each byte of a row. */
-static void resample_columns(vt_image *out, const vt_image *in, const struct filter *filter,
+static void resample_columns(vt_image *out, const vt_image *in, const vt_resampling *filter,
                              int32_t *sums)
 {
     size_t row_bytes = (size_t)in->width * 3;
     for (int y = 0; y < out->height; y++) {
         uint8_t *to = out->pixels + (size_t)y * row_bytes;
-        for (size_t i = 0; i < row_bytes; i++)
-            sums[i] = 1 << (WEIGHT_BITS - 1);
+        memset(sums, 0, row_bytes * sizeof *sums);
         for (int k = 0; k < filter->count[y]; k++) {
             int32_t weight = filter->weight[(size_t)y * filter->stride + (size_t)k];
             const uint8_t *from = in->pixels + (size_t)(filter->first[y] + k) * row_bytes;
@@ -123,13 +113,13 @@ static void resample_columns(vt_image *out, const vt_image *in, const struct fil
                 sums[i] += from[i] * weight;
         }
         for (size_t i = 0; i < row_bytes; i++)
-            to[i] = rounded(sums[i]);
+            to[i] = vt_resampling_round(sums[i]);
     }
 }
 
 static vt_status resize_rows(vt_image *out, const vt_image *image, int width, const shape *shape)
 {
-    struct filter filter;
+    vt_resampling filter;
     vt_image resized;
     VT_TRY(vt_image_new(&resized, image->height, width, "resized image"));
     vt_status status = filter_new(&filter, image->width, width, shape);
@@ -138,7 +128,7 @@ static vt_status resize_rows(vt_image *out, const vt_image *image, int width, co
         return status;
     }
     resample_rows(&resized, image, &filter);
-    filter_free(&filter);
+    vt_resampling_free(&filter);
     *out = resized;
     return VT_OK;
 }
@@ -146,7 +136,7 @@ static vt_status resize_rows(vt_image *out, const vt_image *image, int width, co
 static vt_status resize_columns(vt_image *out, const vt_image *image, int height,
                                 const shape *shape)
 {
-    struct filter filter = {0};
+    vt_resampling filter = {0};
     vt_image resized;
     vt_status status = VT_OK;
     VT_TRY(vt_image_new(&resized, height, image->width, "resized image"));
@@ -159,7 +149,7 @@ static vt_status resize_columns(vt_image *out, const vt_image *image, int height
     } else {
         vt_image_free(&resized);
     }
-    filter_free(&filter);
+    vt_resampling_free(&filter);
     free(sums);
     return status;
 }
