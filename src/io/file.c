@@ -1,7 +1,10 @@
 /* Whole files: reading into memory, and replacing atomically.
  *
- * write(temporary) -> fsync(temporary) -> rename -> fsync(folder): after a crash at any point the
- * target holds its old contents or its new ones (POSIX rename is atomic; the syncs order it). */
+ * write(unnamed file) -> fsync -> link at the target, or beside it and rename -> fsync(folder):
+ * after a crash at any point the target holds its old contents or its new ones (POSIX rename is
+ * atomic; the syncs order it). Linux's files without a name (O_TMPFILE) vanish with the process
+ * that writes them, so that a killed program leaves nothing beside the target; file systems that
+ * lack them get a temporary file with a name. */
 #include "io/file.h"
 
 #include <errno.h>
@@ -69,8 +72,18 @@ vt_status vt_file_read(void **out, size_t *out_size, const char *path)
     return status;
 }
 
-/* mkstemp would make the file private to its owner; this obeys the umask. */
-static vt_status create_temporary(vt_file_writer *w)
+/* The folder that `path` is in. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash) return vt_strdup(".");
+    char *folder = vt_strdup(path);
+    if (folder) folder[slash == path ? 1 : slash - path] = '\0';
+    return folder;
+}
+
+/* Calls `make` with names beside the target until one is free. */
+static vt_status name_temporary(vt_file_writer *w, int (*make)(vt_file_writer *w))
 {
     static _Atomic unsigned counter;
     size_t size = strlen(w->path) + 48;
@@ -79,11 +92,42 @@ static vt_status create_temporary(vt_file_writer *w)
     for (int attempt = 0; attempt < 100; attempt++) {
         snprintf(w->temporary, size, "%s.%ld-%u.tmp", w->path, (long)getpid(),
                  atomic_fetch_add(&counter, 1));
-        w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (w->fd >= 0) return VT_OK;
+        if (make(w) >= 0) return VT_OK;
         if (errno != EEXIST) break;
     }
-    return system_error(w->path, "create a file beside it");
+    vt_status status = system_error(w->path, "create a file beside it");
+    free(w->temporary);
+    w->temporary = NULL;
+    return status;
+}
+
+/* mkstemp would make the file private to its owner; this obeys the umask. */
+static int create_named(vt_file_writer *w)
+{
+    return w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+}
+
+static int link_unnamed(const vt_file_writer *w, const char *name)
+{
+    char self[48];
+    snprintf(self, sizeof self, "/proc/self/fd/%d", w->fd);
+    return linkat(AT_FDCWD, self, AT_FDCWD, name, AT_SYMLINK_FOLLOW);
+}
+
+static int link_temporary(vt_file_writer *w)
+{
+    return link_unnamed(w, w->temporary);
+}
+
+static vt_status create(vt_file_writer *w)
+{
+    char *folder = folder_of(w->path);
+    if (!folder) return VT_ENOMEM;
+    /* Without /proc the file could not be given a name. */
+    if (access("/proc/self/fd", X_OK) == 0)
+        w->fd = open(folder, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
+    free(folder);
+    return w->fd >= 0 ? VT_OK : name_temporary(w, create_named);
 }
 
 static void release(vt_file_writer *w)
@@ -104,7 +148,7 @@ vt_status vt_file_writer_open(vt_file_writer *out, const char *path)
     char *real = realpath(path, NULL); /* a link stays a link: what it points to is replaced */
     w.path = vt_strdup(real ? real : path);
     free(real);
-    vt_status status = w.path ? create_temporary(&w) : VT_ENOMEM;
+    vt_status status = w.path ? create(&w) : VT_ENOMEM;
     if (status != VT_OK) {
         release(&w);
         return status;
@@ -129,11 +173,9 @@ vt_status vt_file_writer_put(vt_file_writer *w, const void *data, size_t size)
 /* Folders that may be entered but not read are left alone. */
 vt_status vt_file_sync_folder(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    char *folder = vt_strdup(path);
+    char *folder = folder_of(path);
     if (!folder) return VT_ENOMEM;
-    if (slash) folder[slash == path ? 1 : slash - path] = '\0';
-    int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(folder);
     if (fd < 0) return VT_OK;
     vt_status status = VT_OK;
@@ -142,34 +184,35 @@ vt_status vt_file_sync_folder(const char *path)
     return status;
 }
 
-static int sync_file(const char *path)
+static vt_status put_in_place(vt_file_writer *w)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return -1;
-    int result = fsync(fd), code = errno;
-    close(fd);
-    errno = code;
-    return result;
+    if (fsync(w->fd) != 0) return system_error(w->path, "write");
+    if (!w->temporary) {
+        if (link_unnamed(w, w->path) == 0) return VT_OK;
+        if (errno != EEXIST) return system_error(w->path, "write");
+        VT_TRY(name_temporary(w, link_temporary));
+    }
+    int closed = close(w->fd);
+    w->fd = -1;
+    return closed == 0 && rename(w->temporary, w->path) == 0 ? VT_OK
+                                                             : system_error(w->path, "write");
 }
 
 vt_status vt_file_writer_commit(vt_file_writer *w)
 {
-    vt_status status = VT_OK;
-    int closed = close(w->fd);
-    w->fd = -1;
-    if (closed != 0 || sync_file(w->temporary) != 0 || rename(w->temporary, w->path) != 0) {
-        status = system_error(w->path, "write");
-        unlink(w->temporary);
-    } else {
-        status = vt_file_sync_folder(w->path);
+    vt_status status = put_in_place(w);
+    if (status != VT_OK) {
+        vt_file_writer_abort(w);
+        return status;
     }
+    status = vt_file_sync_folder(w->path);
     release(w);
     return status;
 }
 
 void vt_file_writer_abort(vt_file_writer *w)
 {
-    unlink(w->temporary);
+    if (w->temporary) unlink(w->temporary);
     release(w);
 }
 

@@ -9,14 +9,14 @@
 #define VT_IO_MAX_ITEMS 16384
 
 typedef struct vt_file_writer {
-    char *path, *temporary;
+    char *path, *temporary; /* temporary: NULL while the file has no name */
     int fd;
 } vt_file_writer;
 
-/* Creates an empty temporary file beside `path`. */
+/* Creates an empty file, without a name where the file system can, that is to become `path`. */
 vt_status vt_file_writer_open(vt_file_writer *out, const char *path);
 vt_status vt_file_writer_put(vt_file_writer *w, const void *data, size_t size);
-/* Syncs whatever now is at w->temporary and renames it to the target; frees, also on failure. */
+/* Syncs the file and puts it in the target's place; frees, also on failure. */
 vt_status vt_file_writer_commit(vt_file_writer *w);
 void vt_file_writer_abort(vt_file_writer *w);
 

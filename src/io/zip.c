@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <zip.h>
 
 #include "base/arena.h"
@@ -255,17 +256,63 @@ vt_status vt_zip_read(vt_zip *zip, int64_t index, void **out, size_t *out_size)
     return vt_zip_read_limited(zip, index, MAX_ENTRY_BYTES, out, out_size);
 }
 
-/* libzip writes to a temporary file of its own and renames it over target.temporary, which is the
- * one that is synced and renamed to the target. */
 struct vt_zip_writer {
     zip_t *archive;
     vt_file_writer target;
+    zip_error_t error; /* of the source that libzip writes to */
     int64_t count;
 };
 
+/* The archive as a thing libzip writes to: the target's writer, instead of a file of libzip's own,
+ * which a killed program would leave behind. */
+static zip_int64_t write_archive(void *user, void *data, zip_uint64_t size,
+                                 zip_source_cmd_t command)
+{
+    vt_zip_writer *w = user;
+    switch (command) {
+    case ZIP_SOURCE_WRITE:
+        if (vt_file_writer_put(&w->target, data, size) == VT_OK) return (zip_int64_t)size;
+        break;
+    case ZIP_SOURCE_TELL_WRITE: return lseek(w->target.fd, 0, SEEK_CUR);
+    case ZIP_SOURCE_SEEK_WRITE: {
+        const zip_source_args_seek_t *seek =
+            ZIP_SOURCE_GET_ARGS(zip_source_args_seek_t, data, size, &w->error);
+        if (!seek) return -1;
+        if (lseek(w->target.fd, seek->offset, seek->whence) >= 0) return 0;
+        break;
+    }
+    case ZIP_SOURCE_STAT: zip_stat_init(data); return sizeof(zip_stat_t);
+    case ZIP_SOURCE_ERROR: return zip_error_to_data(&w->error, data, size);
+    case ZIP_SOURCE_OPEN:
+    case ZIP_SOURCE_CLOSE:
+    case ZIP_SOURCE_BEGIN_WRITE:
+    case ZIP_SOURCE_COMMIT_WRITE:
+    case ZIP_SOURCE_ROLLBACK_WRITE:
+    case ZIP_SOURCE_FREE: return 0;
+    case ZIP_SOURCE_SUPPORTS: /* libzip wants to hear of reading, which truncating never does */
+        return zip_source_make_command_bitmap(
+            ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE, ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL,
+            ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR, ZIP_SOURCE_FREE, ZIP_SOURCE_BEGIN_WRITE,
+            ZIP_SOURCE_COMMIT_WRITE, ZIP_SOURCE_ROLLBACK_WRITE, ZIP_SOURCE_WRITE,
+            ZIP_SOURCE_SEEK_WRITE, ZIP_SOURCE_TELL_WRITE, ZIP_SOURCE_REMOVE, -1);
+    default: zip_error_set(&w->error, ZIP_ER_OPNOTSUPP, 0); return -1;
+    }
+    zip_error_set(&w->error, ZIP_ER_WRITE, errno);
+    return -1;
+}
+
+static zip_t *open_archive(vt_zip_writer *w, zip_error_t *error)
+{
+    zip_source_t *source = zip_source_function_create(write_archive, w, error);
+    if (!source) return NULL;
+    zip_t *archive = zip_open_from_source(source, ZIP_CREATE | ZIP_TRUNCATE, error);
+    if (!archive) zip_source_free(source);
+    return archive;
+}
+
 vt_status vt_zip_writer_new(vt_zip_writer **out, const char *path)
 {
-    int code = 0;
+    zip_error_t error;
     vt_zip_writer *w = vt_alloc(1, sizeof *w);
     if (!w) return VT_ENOMEM;
     vt_status status = vt_file_writer_open(&w->target, path);
@@ -273,23 +320,23 @@ vt_status vt_zip_writer_new(vt_zip_writer **out, const char *path)
         free(w);
         return status;
     }
-    w->archive = zip_open(w->target.temporary, ZIP_CREATE | ZIP_TRUNCATE, &code);
+    zip_error_init(&w->error);
+    zip_error_init(&error);
+    w->archive = open_archive(w, &error);
     if (!w->archive) {
-        zip_error_t error;
-        zip_error_init_with_code(&error, code);
         status = zip_error_of(&error, path);
-        zip_error_fini(&error);
         vt_zip_writer_abort(w);
-        return status;
     }
-    *out = w;
-    return VT_OK;
+    zip_error_fini(&error);
+    if (status == VT_OK) *out = w;
+    return status;
 }
 
 void vt_zip_writer_abort(vt_zip_writer *w)
 {
     if (!w) return;
     if (w->archive) zip_discard(w->archive);
+    zip_error_fini(&w->error);
     vt_file_writer_abort(&w->target);
     free(w);
 }
@@ -343,6 +390,7 @@ vt_status vt_zip_writer_finish(vt_zip_writer *w)
         return status;
     }
     if (w->archive) zip_discard(w->archive);
+    zip_error_fini(&w->error);
     status = vt_file_writer_commit(&w->target);
     free(w);
     return status;
