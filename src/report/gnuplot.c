@@ -1,5 +1,5 @@
 /* Figures drawn by gnuplot, which runs as a child process without a shell, in the figure's folder,
- * with the script and the name of a temporary file that then takes the figure's place. */
+ * and draws to its standard output: a file that takes the figure's place when it is whole. */
 #include "report/gnuplot.h"
 
 #include <errno.h>
@@ -9,10 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "io/file.h"
 
 extern char **environ;
 
@@ -30,7 +32,7 @@ static char *joined(const char *folder, const char *name, const char *ending)
 
 void vt_figure_destroy(vt_figure *f)
 {
-    char *owned[] = {f->folder, f->name, f->path, f->script, f->data, f->temporary};
+    char *owned[] = {f->folder, f->name, f->path, f->script, f->data};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         free(owned[i]);
 }
@@ -39,18 +41,15 @@ static vt_status make_names(vt_figure *f, const char *path)
 {
     const char *slash = strrchr(path, '/');
     const char *base = slash ? slash + 1 : path;
-    char ending[48];
     f->folder = vt_strdup(!slash ? "." : slash == path ? "/" : path);
     f->name = vt_strdup(base);
     f->path = vt_strdup(path);
     if (!f->folder || !f->name || !f->path) return VT_ENOMEM;
     if (slash && slash != path) f->folder[slash - path] = '\0';
     f->name[strlen(base) - 4] = '\0';
-    snprintf(ending, sizeof ending, ".%ld.tmp", (long)getpid());
     f->script = joined(f->folder, f->name, ".gp");
     f->data = joined(f->folder, f->name, ".tsv");
-    f->temporary = joined(f->folder, f->name, ending);
-    return f->script && f->data && f->temporary ? VT_OK : VT_ENOMEM;
+    return f->script && f->data ? VT_OK : VT_ENOMEM;
 }
 
 vt_status vt_figure_init(vt_figure *out, const char *path)
@@ -76,7 +75,7 @@ vt_status vt_figure_init(vt_figure *out, const char *path)
 
 /* ---- the child ---- */
 
-static int spawn(pid_t *child, const char *folder, char *const *arguments, int errors)
+static int spawn(pid_t *child, const char *folder, char *const *arguments, int output, int errors)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -92,8 +91,10 @@ static int spawn(pid_t *child, const char *folder, char *const *arguments, int e
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
     code = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    if (code == 0)
+    if (code == 0 && output < 0)
         code = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    if (code == 0 && output >= 0)
+        code = posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
     if (code == 0) code = posix_spawn_file_actions_adddup2(&actions, errors, STDERR_FILENO);
     if (code == 0) code = posix_spawn_file_actions_addchdir_np(&actions, folder);
     if (code == 0) code = posix_spawnp(child, "gnuplot", &actions, &attributes, arguments, environ);
@@ -120,7 +121,7 @@ static void read_errors(char *out, size_t size, int fd)
         if (*p == '\n' || *p == '\t') *p = ' ';
 }
 
-static vt_status judge(const vt_figure *f, int state, const char *errors)
+static vt_status judge(const vt_figure *f, int state, int output, const char *errors)
 {
     if (WIFSIGNALED(state) && (WTERMSIG(state) == SIGINT || WTERMSIG(state) == SIGTERM))
         return vt_error(VT_EINTERRUPTED, "%s: gnuplot was stopped", f->path);
@@ -128,20 +129,21 @@ static vt_status judge(const vt_figure *f, int state, const char *errors)
         return vt_error(VT_EIO, "%s: gnuplot was ended by signal %d", f->path, WTERMSIG(state));
     if (WEXITSTATUS(state) != 0)
         return vt_error(VT_EIO, "%s: gnuplot failed on %s: %s", f->path, f->script, errors);
-    if (rename(f->temporary, f->path) != 0)
-        return vt_error(VT_EIO, "%s: gnuplot drew nothing: %s %s", f->path, strerror(errno),
-                        errors);
+    struct stat info;
+    if (fstat(output, &info) != 0 || info.st_size == 0)
+        return vt_error(VT_EIO, "%s: gnuplot drew nothing: %s", f->path, errors);
     return VT_OK;
 }
 
-/* Runs gnuplot in `folder` to its end: its wait state and the beginning of its messages. */
+/* Runs gnuplot in `folder` to its end: its wait state and the beginning of its messages. What it
+ * writes goes to `output`, or nowhere if that is negative. */
 static vt_status run(int *state, char *errors, size_t size, const char *folder,
-                     char *const *arguments)
+                     char *const *arguments, int output)
 {
     int ends[2];
     pid_t child;
     if (pipe2(ends, O_CLOEXEC) != 0) return vt_error(VT_EIO, "no pipe: %s", strerror(errno));
-    int code = spawn(&child, folder, arguments, ends[1]);
+    int code = spawn(&child, folder, arguments, output, ends[1]);
     close(ends[1]);
     *state = 0;
     if (code == 0) {
@@ -163,32 +165,31 @@ vt_status vt_plot_check(void)
 {
     char *arguments[] = {"gnuplot", "--version", NULL}, errors[512];
     int state;
-    VT_TRY(run(&state, errors, sizeof errors, ".", arguments));
+    VT_TRY(run(&state, errors, sizeof errors, ".", arguments, -1));
     if (state == 0) return VT_OK;
     return vt_error(VT_EIO, "gnuplot --version fails: %s", errors);
 }
 
-static vt_status draw(const vt_figure *f, char *drawing)
+static vt_status draw(const vt_figure *f, int output)
 {
     char *file = joined(".", f->name, ".gp"), errors[512];
     if (!file) return VT_ENOMEM;
-    char *arguments[] = {"gnuplot", "-d", "-e", drawing, file, NULL};
+    char *arguments[] = {"gnuplot", "-d", "-e", "drawing='/dev/stdout'", file, NULL};
     int state;
-    vt_status status = run(&state, errors, sizeof errors, f->folder, arguments);
+    vt_status status = run(&state, errors, sizeof errors, f->folder, arguments, output);
     free(file);
-    return status == VT_OK ? judge(f, state, errors) : vt_error_context(status, "%s", f->path);
+    return status == VT_OK ? judge(f, state, output, errors)
+                           : vt_error_context(status, "%s", f->path);
 }
 
 vt_status vt_figure_draw(const vt_figure *f, const vt_text *script, const vt_text *data)
 {
+    vt_file_writer drawing;
     VT_TRY(vt_text_write(data, f->data));
     VT_TRY(vt_text_write(script, f->script));
-    vt_text drawing = {0};
-    vt_text_add(&drawing, "drawing=");
-    vt_text_gnuplot(&drawing, strrchr(f->temporary, '/') + 1);
-    vt_status status =
-        drawing.failed ? vt_error(VT_ENOMEM, "%s: out of memory", f->path) : draw(f, drawing.data);
-    vt_text_free(&drawing);
-    if (status != VT_OK) unlink(f->temporary);
+    VT_TRY(vt_file_writer_open(&drawing, f->path));
+    vt_status status = draw(f, drawing.fd);
+    if (status == VT_OK) return vt_file_writer_commit(&drawing);
+    vt_file_writer_abort(&drawing);
     return status;
 }

@@ -6,7 +6,7 @@
 
 /* The three files of a figure, from its path, and its name without folder and ending. */
 typedef struct vt_figure {
-    char *folder, *name, *path, *script, *data, *temporary;
+    char *folder, *name, *path, *script, *data;
     bool svg;
 } vt_figure;
 
