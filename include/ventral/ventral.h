@@ -34,6 +34,7 @@
 #include "ventral/teacher.h"
 #include "ventral/tensor.h"
 #include "ventral/train.h"
+#include "ventral/tuning.h"
 #include "ventral/v1_layers.h"
 #include "ventral/weights.h"
 
