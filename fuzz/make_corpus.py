@@ -10,6 +10,7 @@ import pathlib
 import struct
 import sys
 import zipfile
+import zlib
 
 FORMATS = {}
 
@@ -272,6 +273,79 @@ def records():
     yield "many_parts", header([], count=2**32 - 1)
     yield "no_parts", header([])
     yield "not_records", b"VTRECS2\n" + bytes(400)
+
+
+class Matlab:
+    """Elements of a MATLAB 5 file in one byte order."""
+
+    def __init__(self, order="<"):
+        self.order = order
+
+    def element(self, kind, data, pad=True):
+        return (struct.pack(self.order + "II", kind, len(data)) + data +
+                (b"\0" * (-len(data) % 8) if pad else b""))
+
+    def small(self, kind, data):
+        first = len(data) << 16 | kind
+        return struct.pack(self.order + "I", first) + data.ljust(4, b"\0")
+
+    def matrix(self, name, mx, sizes, *parts, flags=0):
+        return self.element(14, self.element(6, struct.pack(self.order + "II", flags | mx, 0)) +
+                            self.element(5, struct.pack(f"{self.order}{len(sizes)}i", *sizes)) +
+                            self.element(1, name.encode()) + b"".join(parts))
+
+    def doubles(self, name, sizes, *values):
+        return self.matrix(name, 6, sizes, self.element(
+            9, struct.pack(f"{self.order}{len(values)}d", *values)))
+
+    def structure(self, name, width=8, sizes=(1, 1), **fields):
+        names = b"".join(f.encode().ljust(width, b"\0") for f in fields)
+        return self.matrix(name, 2, sizes, self.small(5, struct.pack(self.order + "i", width)),
+                           self.element(1, names), *fields.values())
+
+    def file(self, *elements):
+        mark = struct.pack(self.order + "HH", 0x0100, 0x4D49)
+        return b"MATLAB 5.0 MAT-file".ljust(124) + mark + b"".join(elements)
+
+
+@corpus
+def matlab():
+    m, big = Matlab(), Matlab(">")
+    grid = m.doubles("grid", (2, 3), 0, 3, 1, 4, 2, 5)
+    bytes_as_doubles = m.matrix("bytes", 6, (1, 3), m.small(2, b"\7\0\xff"))
+    shorts = m.matrix("shorts", 10, (3, 1), m.element(3, struct.pack("<3h", -1, 2, 300)))
+    fields = m.structure("db", bw=m.doubles("", (1, 2), 30, 91), po=m.doubles("", (1, 2), 0.5, 1),
+                         inner=m.structure("", deep=m.doubles("", (1, 1), 8)))
+    text = m.matrix("text", 4, (1, 2), m.small(4, b"a\0b\0"))
+    cells = m.matrix("cells", 1, (1, 1), m.doubles("", (1, 1), 1))
+    complex_ = m.matrix("complex", 6, (1, 1), m.element(9, bytes(8)), m.element(9, bytes(8)),
+                        flags=0x0800)
+    empty = m.matrix("empty", 6, (0, 0), m.element(9, b""))
+    yield "kinds", m.file(grid, bytes_as_doubles, shorts, fields, text, cells, complex_, empty)
+    packed = zlib.compress(fields)
+    yield "compressed", m.file(m.element(15, packed, pad=False), grid)
+    yield "big_endian", big.file(
+        big.doubles("grid", (2, 3), 0, 3, 1, 4, 2, 5),
+        big.matrix("shorts", 10, (3, 1), big.element(3, struct.pack(">3h", -1, 2, 300))))
+    yield "elements", grid + fields
+    yield "array_of_structures", m.structure("s", sizes=(1, 2), a=grid, b=grid)
+    yield "twice", m.file(grid, grid)
+    yield "cut", m.file(grid)[:-20]
+    yield "cut_tag", m.file(grid, b"\0\0\0")
+    yield "cut_compressed", m.file(m.element(15, packed[:-9], pad=False))
+    yield "bomb", m.file(m.element(15, zlib.compress(bytes(1 << 20)), pad=False))
+    yield "huge_sizes", m.matrix("a", 6, (1 << 30, 1 << 30, 1 << 30), m.element(9, bytes(8)))
+    yield "negative_size", m.matrix("a", 6, (-1, 1), m.element(9, b""))
+    yield "long_element", m.file(struct.pack("<II", 14, 1 << 30))
+    yield "wide_names", m.matrix("s", 2, (1, 1), m.small(5, b"\xff\xff\xff\x7f"),
+                                 m.element(1, bytes(8)))
+    yield "no_width", m.matrix("s", 2, (1, 1), m.small(5, bytes(4)), m.element(1, bytes(8)))
+    deep = m.doubles("", (1, 1), 1)
+    for _ in range(40):
+        deep = m.structure("", a=deep)
+    yield "deep", m.structure("s", a=deep)
+    yield "version4", struct.pack("<5i", 0, 1, 1, 0, 2) + b"a\0" + bytes(8)
+    yield "empty", b""
 
 
 def main(names):

@@ -28,6 +28,7 @@
 #include "ventral/score.h"
 #include "ventral/select.h"
 #include "ventral/session.h"
+#include "ventral/similarity.h"
 #include "ventral/simulate.h"
 #include "ventral/status.h"
 #include "ventral/stimulus.h"

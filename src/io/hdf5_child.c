@@ -253,6 +253,64 @@ static vt_status send_elements(sender *s, const char *name, hid_t dataset, hid_t
     return VT_OK;
 }
 
+static vt_status send_text(sender *s, const char *key, const char *value, size_t length)
+{
+    if (strlen(key) >= VT_HDF5_MAX_KEY) return VT_OK;
+    VT_TRY(count_record(&s->text_count, "strings"));
+    s->texts += length;
+    if (s->texts > VT_HDF5_MAX_TEXTS)
+        return vt_error(VT_EUNSUPPORTED, "more than %u bytes of strings", VT_HDF5_MAX_TEXTS);
+    uint32_t sent = (uint32_t)length;
+    send_kind(s, VT_HDF5_TEXT);
+    send_name(s, key);
+    send_bytes(s, &sent, sizeof sent);
+    send_bytes(s, value, length);
+    return VT_OK;
+}
+
+/* The lines of `count` strings of `size` bytes each, or of pointers to strings when size is 0. */
+static vt_status send_lines(sender *s, const char *name, const void *strings, size_t count,
+                            size_t size)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *line = size ? (const char *)strings + i * size : ((char *const *)strings)[i];
+        total += 1 + (!line ? 0 : size ? strnlen(line, size) : strlen(line));
+    }
+    char *text = vt_alloc(total + 1, 1), *end = text;
+    if (!text) return VT_ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        const char *line = size ? (const char *)strings + i * size : ((char *const *)strings)[i];
+        size_t length = !line ? 0 : size ? strnlen(line, size) : strlen(line);
+        if (i > 0) *end++ = '\n';
+        memcpy(end, line ? line : "", length);
+        end += length;
+    }
+    vt_status status = send_text(s, name, text, (size_t)(end - text));
+    free(text);
+    return status;
+}
+
+/* Sends a string or a vector of strings; `type` is the dataset's. */
+static vt_status send_strings(sender *s, const char *name, hid_t dataset, hid_t type, hid_t space)
+{
+    hssize_t count = H5Sget_simple_extent_npoints(space);
+    bool variable = H5Tis_variable_str(type) > 0;
+    size_t width = variable ? sizeof(char *) : H5Tget_size(type);
+    if (count < 1 || width < 1 || (size_t)count > VT_HDF5_MAX_TEXTS / width) return VT_OK;
+    void *strings = vt_alloc((size_t)count, width);
+    if (!strings) return vt_error_context(VT_ENOMEM, "dataset %.200s", name);
+    vt_status status;
+    if (H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, strings) < 0) {
+        status = vt_hdf5_library_error("dataset ", name);
+    } else {
+        status = send_lines(s, name, strings, (size_t)count, variable ? 0 : width);
+        if (variable) H5Dvlen_reclaim(type, space, H5P_DEFAULT, strings);
+    }
+    free(strings);
+    return status;
+}
+
 static vt_status send_dataset(sender *s, const char *name, hid_t dataset)
 {
     vt_status status = VT_OK;
@@ -269,6 +327,8 @@ static vt_status send_dataset(sender *s, const char *name, hid_t dataset)
     if (wanted < 0 || ndim < 0 || ndim > VT_MAX_DIMS || strlen(name) >= VT_NAME_SIZE ||
         H5Sget_simple_extent_type(space) == H5S_NULL || !lies_here(dataset)) {
         status = send_skipped(s, name);
+        if (status == VT_OK && H5Tget_class(type) == H5T_STRING && ndim <= 1 && lies_here(dataset))
+            status = send_strings(s, name, dataset, type, space);
         goto done;
     }
     if (H5Sget_simple_extent_dims(space, extent, NULL) < 0) {
@@ -285,22 +345,6 @@ done:
     if (space >= 0) H5Sclose(space);
     if (type >= 0) H5Tclose(type);
     return status;
-}
-
-static vt_status send_text(sender *s, const char *key, const char *value, size_t length)
-{
-    if (strlen(key) >= VT_HDF5_MAX_KEY) return VT_OK;
-    VT_TRY(count_record(&s->text_count, "string attributes"));
-    s->texts += length;
-    if (s->texts > VT_HDF5_MAX_TEXTS)
-        return vt_error(VT_EUNSUPPORTED, "more than %u bytes of string attributes",
-                        VT_HDF5_MAX_TEXTS);
-    uint32_t sent = (uint32_t)length;
-    send_kind(s, VT_HDF5_TEXT);
-    send_name(s, key);
-    send_bytes(s, &sent, sizeof sent);
-    send_bytes(s, value, length);
-    return VT_OK;
 }
 
 /* Sends the attribute when it is one string; `type` is its type. */
