@@ -269,6 +269,26 @@ static void test_join(void **state)
     vt_model_free(parts[1]);
 }
 
+/* The model is not read when its description says `lie` in the place of `truth`. */
+static void refuses(const vt_model *model, const char *truth, const char *lie)
+{
+    char text[4096];
+    vt_model *read;
+    vt_tensor_map *map;
+    assert_ok(vt_tensor_map_new(&map));
+    assert_ok(vt_model_to_map(model, map));
+    const char *description = vt_tensor_map_get_text(map, "ventral.model");
+    const char *at = strstr(description, truth);
+    if (!at) fail_msg("no %s in %s", truth, description);
+    snprintf(text, sizeof text, "%.*s%s%s", (int)(at - description), description, lie,
+             at + strlen(truth));
+    assert_ok(vt_tensor_map_set_text(map, "ventral.model", text));
+    if (vt_model_from_map(&read, map, "liar.safetensors") == VT_OK)
+        fail_msg("read although %s", lie);
+    assert_message("liar.safetensors");
+    vt_tensor_map_free(map);
+}
+
 /* Descriptions that lie. */
 static void test_hostile_files(void **state)
 {
@@ -293,30 +313,34 @@ static void test_hostile_files(void **state)
         {"[2,3,4,2,2]", "[2,3,5,2,2]"},
         {"\"front\":{", "\"back\":{"},
     };
-    vt_model *front, *model, *read;
-    vt_tensor_map *map;
+    vt_model *front, *model;
     assert_ok(vt_compact_new(
         &front, &(vt_compact_options){
                     .filters = {2, 3, 4, 2, 2}, .height = 40, .width = 32, .outputs = 1}));
     assert_ok(vt_ensemble_new(&model, &small, front, "layer2_act"));
     vt_model_free(front);
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
-        char text[4096];
-        assert_ok(vt_tensor_map_new(&map));
-        assert_ok(vt_model_to_map(model, map));
-        const char *truth = vt_tensor_map_get_text(map, "ventral.model");
-        const char *at = strstr(truth, lies[i][0]);
-        if (!at) fail_msg("no %s in %s", lies[i][0], truth);
-        snprintf(text, sizeof text, "%.*s%s%s", (int)(at - truth), truth, lies[i][1],
-                 at + strlen(lies[i][0]));
-        assert_ok(vt_tensor_map_set_text(map, "ventral.model", text));
-        if (vt_model_from_map(&read, map, "liar.safetensors") == VT_OK)
-            fail_msg("read although %s", lies[i][1]);
-        assert_message("liar.safetensors");
+        refuses(model, lies[i][0], lies[i][1]);
         if (strstr(lies[i][1], "8192") || strstr(lies[i][1], "2000000000"))
-            assert_message("more than the");
-        vt_tensor_map_free(map);
+            assert_message("more weights than there are");
     }
+    vt_model_free(model);
+}
+
+/* Other kinds of models that would need more than a file could hold. */
+static void test_hungry_descriptions(void **state)
+{
+    (void)state;
+    vt_model *model;
+    assert_ok(vt_compact_new(
+        &model, &(vt_compact_options){.filters = {2, 3, 4, 2, 2}, .shared = true, .outputs = 3}));
+    refuses(model, "\"outputs\":3", "\"outputs\":2000000000");
+    assert_message("more weights than there are");
+    vt_model_free(model);
+    assert_ok(
+        vt_resnet_new(&model, &(vt_resnet_options){.depth = 18, .width = 0.0625, .classes = 5}));
+    refuses(model, "\"classes\":5", "\"classes\":1000000");
+    assert_message("more weights than there are");
     vt_model_free(model);
 }
 
@@ -629,6 +653,7 @@ int main(void)
         cmocka_unit_test(test_join),
         cmocka_unit_test(test_hostile_files),
         cmocka_unit_test(test_memory_shortage),
+        cmocka_unit_test(test_hungry_descriptions),
         cmocka_unit_test(test_fit_and_map),
         cmocka_unit_test(test_disagreement),
         cmocka_unit_test(test_fit_on_a_front_end),

@@ -46,7 +46,7 @@ static void check_entries(const char *variant)
     size_t i;
     assert_non_null(entries);
     assert_ok(vt_resnet_parse_name(&o, variant));
-    assert_ok(vt_resnet_new_empty(&model, &o));
+    assert_ok(vt_resnet_new_empty(&model, &o, INT64_MAX));
     vt_tensor_map *map = state_of(model);
     if (vt_tensor_map_count(map) != (int)json_array_size(entries))
         fail_msg("%s: %d entries, expected %zu", variant, vt_tensor_map_count(map),

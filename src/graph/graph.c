@@ -303,10 +303,22 @@ static size_t block_bytes(const vt_param *param)
     return (vt_tensor_bytes(&param->value) + 63) & ~(size_t)63;
 }
 
-vt_status vt_graph_finish_empty(vt_graph *graph)
+static vt_status check_count(const vt_graph *graph, int64_t most)
+{
+    for (size_t i = 0; i < graph->param_count; i++) {
+        int64_t count = vt_tensor_count(&graph->params[i].value);
+        if (count > most)
+            return vt_error(VT_EFORMAT, "the model described has more weights than there are");
+        most -= count;
+    }
+    return VT_OK;
+}
+
+vt_status vt_graph_finish_empty(vt_graph *graph, int64_t most)
 {
     if (graph->mistake.code != VT_OK) return vt_error_restore(&graph->mistake);
     if (graph->finished) return vt_error(VT_EINVAL, "the graph is finished already");
+    VT_TRY(check_count(graph, most));
     size_t value_bytes = 0, gradient_bytes = 0;
     for (size_t i = 0; i < graph->param_count; i++) {
         value_bytes += block_bytes(&graph->params[i]);
@@ -330,7 +342,7 @@ vt_status vt_graph_finish_empty(vt_graph *graph)
 
 vt_status vt_graph_finish(vt_graph *graph, uint64_t seed)
 {
-    VT_TRY(vt_graph_finish_empty(graph));
+    VT_TRY(vt_graph_finish_empty(graph, INT64_MAX));
     for (size_t i = 0; i < graph->param_count; i++)
         initialise(&graph->params[i], &graph->specs[i], seed, (uint32_t)i);
     return VT_OK;

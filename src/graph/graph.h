@@ -35,8 +35,9 @@ struct vt_graph {
 vt_node vt_graph_add(vt_graph *graph, const vt_op *op, const char *name, const void *options,
                      int inputs, const vt_node *in);
 
-/* vt_graph_finish for those who fill in all parameters themselves: they are 0. */
-vt_status vt_graph_finish_empty(vt_graph *graph);
+/* vt_graph_finish for those who fill in all parameters themselves: they are 0. VT_EFORMAT, before
+ * memory is taken, for more than `most` of them: a file's description may say anything. */
+vt_status vt_graph_finish_empty(vt_graph *graph, int64_t most);
 
 /* copy.c: adds the nodes of a finished graph that `output` needs beyond `input`, `x` standing for
  * `input`; names of nodes and parameters get `prefix`. Values of parameters are not copied

@@ -110,10 +110,11 @@ static vt_status build(vt_model *model)
     vt_node x = vt_compact_core(g, model->input, o, VT_COMPACT_MOMENTUM);
     if (o->outputs > 0) x = o->shared ? shared_readout(g, x, o->outputs) : flat_readout(g, x);
     model->output = x;
-    return vt_graph_finish(g, o->seed);
+    return VT_OK;
 }
 
-vt_status vt_compact_new(vt_model **out, const vt_compact_options *options)
+/* The model without its parameters' memory. */
+static vt_status make(vt_model **out, const vt_compact_options *options)
 {
     vt_model *model = vt_alloc(1, sizeof *model);
     if (!model) return VT_ENOMEM;
@@ -134,6 +135,22 @@ vt_status vt_compact_new(vt_model **out, const vt_compact_options *options)
     }
     *out = model;
     return VT_OK;
+}
+
+static vt_status finish(vt_model **out, vt_model *model, vt_status status)
+{
+    if (status == VT_OK)
+        *out = model;
+    else
+        vt_model_free(model);
+    return status;
+}
+
+vt_status vt_compact_new(vt_model **out, const vt_compact_options *options)
+{
+    vt_model *model;
+    VT_TRY(make(&model, options));
+    return finish(out, model, vt_graph_finish(model->graph, options->seed));
 }
 
 vt_status vt_model_compact_options(const vt_model *model, vt_compact_options *out)
@@ -184,7 +201,11 @@ static vt_status create_kind(vt_model **out, json_t *root, const char *label, bo
 {
     vt_compact_options options = {.shared = shared};
     VT_TRY(parse(&options, root, label));
-    vt_status status = vt_compact_new(out, &options);
+    vt_model *model;
+    vt_status status = make(&model, &options);
+    if (status == VT_OK)
+        status =
+            finish(out, model, vt_graph_finish_empty(model->graph, vt_description_weights(root)));
     return status == VT_OK ? VT_OK : vt_error_context(status, "%s", label);
 }
 

@@ -222,21 +222,6 @@ typedef struct weights {
     int64_t most;
 } weights;
 
-/* Before memory is taken for them. */
-static vt_status check_count(const vt_graph *graph, int64_t most)
-{
-    int64_t count = 0;
-    for (size_t i = 0; i < graph->param_count; i++) {
-        count += vt_tensor_count(&graph->params[i].value);
-        if (count > most)
-            return vt_error(VT_EFORMAT,
-                            "the model described has more than the %lld weights there "
-                            "are",
-                            (long long)most);
-    }
-    return VT_OK;
-}
-
 static vt_status make(vt_model **out, const vt_ensemble_options *options, const front_end *front,
                       const weights *from)
 {
@@ -246,11 +231,8 @@ static vt_status make(vt_model **out, const vt_ensemble_options *options, const 
     if (status == VT_OK) status = vt_graph_new(&model->graph, VT_F32, VT_NAMES_KERAS);
     if (status == VT_OK) {
         build(model, front);
-        status = from->seed ? VT_OK : check_count(model->graph, from->most);
-    }
-    if (status == VT_OK) {
         status = from->seed ? vt_graph_finish(model->graph, *from->seed)
-                            : vt_graph_finish_empty(model->graph);
+                            : vt_graph_finish_empty(model->graph, from->most);
     }
     if (status != VT_OK) {
         vt_model_free(model);

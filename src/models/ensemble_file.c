@@ -57,11 +57,10 @@ static vt_status create(vt_model **out, json_t *root, const char *label)
     vt_ensemble_options options;
     vt_model *front;
     const char *tap;
-    json_t *elements = json_object_get(root, "elements");
     VT_TRY(parse(&options, root, label));
     VT_TRY(create_front(&front, &tap, root, label));
-    vt_status status = vt_ensemble_new_empty(out, &options, front, tap,
-                                             elements ? json_integer_value(elements) : INT64_MAX);
+    vt_status status =
+        vt_ensemble_new_empty(out, &options, front, tap, vt_description_weights(root));
     vt_model_free(front);
     return status == VT_OK ? VT_OK : vt_error_context(status, "%s", label);
 }

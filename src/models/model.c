@@ -14,6 +14,7 @@
 #include "ventral/weights.h"
 
 static const char description_key[] = "ventral.model";
+static const char weights_key[] = "elements"; /* only while a file is read */
 
 /* In the order in which files without a description are tried. */
 static const vt_architecture *const architectures[] = {
@@ -230,6 +231,12 @@ vt_status vt_model_checksum(const vt_model *model, uint64_t *out)
     return VT_OK;
 }
 
+int64_t vt_description_weights(json_t *root)
+{
+    json_t *weights = json_object_get(root, weights_key);
+    return weights ? json_integer_value(weights) : INT64_MAX;
+}
+
 vt_status vt_model_from_description(vt_model **out, json_t *root, const char *label)
 {
     const vt_architecture *architecture = NULL;
@@ -276,10 +283,10 @@ static vt_status from_description(vt_model **out, const vt_tensor_map *map, cons
         return vt_error(VT_EFORMAT, "%s: its description of the model is not JSON: %s", label,
                         error.text);
     vt_model *model = NULL;
-    int64_t elements = 0; /* so that a description cannot ask for more memory than weights need */
+    int64_t weights = 0;
     for (int i = 0; i < vt_tensor_map_count(map); i++)
-        elements += vt_tensor_count(vt_tensor_map_at(map, i));
-    vt_status status = json_object_set_new(root, "elements", json_integer(elements)) == 0
+        weights += vt_tensor_count(vt_tensor_map_at(map, i));
+    vt_status status = json_object_set_new(root, weights_key, json_integer(weights)) == 0
                            ? vt_model_from_description(&model, root, label)
                            : vt_error(VT_EFORMAT, "%s: its description is no object", label);
     if (status == VT_OK) status = parse_sessions(model, root, label);

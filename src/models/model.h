@@ -76,6 +76,8 @@ vt_status vt_model_with_outputs(vt_model **out, const vt_model *model, int outpu
  * model of it, weights 0 or initial ones. */
 json_t *vt_model_describe(const vt_model *model);
 vt_status vt_model_from_description(vt_model **out, json_t *root, const char *label);
+/* How many weights there are to fill in what is described; INT64_MAX where that is not known. */
+int64_t vt_description_weights(json_t *root);
 
 /* model.c: the named tensors of any file a model is read from, and whether this library wrote down
  * what they are. */

@@ -298,11 +298,11 @@ vt_status vt_resnet_new(vt_model **out, const vt_resnet_options *options)
     return VT_OK;
 }
 
-vt_status vt_resnet_new_empty(vt_model **out, const vt_resnet_options *options)
+vt_status vt_resnet_new_empty(vt_model **out, const vt_resnet_options *options, int64_t most)
 {
     vt_model *model;
     VT_TRY(make(&model, options));
-    vt_status status = vt_graph_finish_empty(model->graph);
+    vt_status status = vt_graph_finish_empty(model->graph, most);
     if (status != VT_OK) {
         vt_model_free(model);
         return status;
@@ -327,7 +327,7 @@ vt_status vt_resnet_with_formulation(vt_model **out, const vt_model *model,
     vt_model *made;
     VT_TRY(vt_model_resnet_options(model, &options));
     options.formulation = formulation;
-    VT_TRY(vt_resnet_new_empty(&made, &options));
+    VT_TRY(vt_resnet_new_empty(&made, &options, INT64_MAX));
     if (model->label && !(made->label = vt_strdup(model->label))) {
         vt_model_free(made);
         return VT_ENOMEM;

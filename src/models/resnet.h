@@ -14,8 +14,9 @@ typedef struct vt_resnet_signs {
 } vt_resnet_signs;
 unsigned vt_resnet_candidates(const vt_resnet_signs *signs);
 
-/* resnet.c: a network whose weights are all 0, to be read from a file. */
-vt_status vt_resnet_new_empty(vt_model **out, const vt_resnet_options *options);
+/* resnet.c: a network whose weights are all 0, to be read from a file; VT_EFORMAT if they are more
+ * than `most`. */
+vt_status vt_resnet_new_empty(vt_model **out, const vt_resnet_options *options, int64_t most);
 
 /* resnet_import.c; from_map is vt_resnet_read once the file is read. */
 vt_status vt_resnet_from_map(vt_model **out, const vt_tensor_map *map, const char *label,

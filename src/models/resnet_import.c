@@ -279,7 +279,7 @@ static vt_status infer_named(vt_model **out, const vt_tensor_map *map, const cha
     if (status == VT_OK && !name) status = choose(&o, &signs, label);
     if (status != VT_OK) return status;
     if (name) status = vt_resnet_parse_name(&o, name);
-    if (status == VT_OK) status = vt_resnet_new_empty(out, &o);
+    if (status == VT_OK) status = vt_resnet_new_empty(out, &o, INT64_MAX);
     return status == VT_OK ? VT_OK : vt_error_context(status, "%s", label);
 }
 
@@ -320,7 +320,7 @@ static vt_status create(vt_model **out, json_t *root, const char *label)
     if (strcmp(formulation, vt_formulation_name(o.formulation)) != 0)
         return vt_error(VT_EUNSUPPORTED, "%s: no formulation %s is known", label, formulation);
     vt_status status = vt_resnet_parse_name(&o, network);
-    if (status == VT_OK) status = vt_resnet_new_empty(out, &o);
+    if (status == VT_OK) status = vt_resnet_new_empty(out, &o, vt_description_weights(root));
     return status == VT_OK ? VT_OK : vt_error_context(status, "%s", label);
 }
 
