@@ -9,6 +9,7 @@ static const cli_command commands[] = {
     {"convert", "a model from one kind of file to another", cmd_convert},
     {"predict", "responses of models to images", cmd_predict},
     {"score", "how well models predict recorded neurons", cmd_score},
+    {"predictivity", "how well a network's layers predict recorded neurons", cmd_predictivity},
     {"fit", "a model of neurons from recordings", cmd_fit},
     {"ensemble", "several networks of neurons from recordings, and their mean", cmd_ensemble},
     {"distill", "small models that learn what larger ones answer to many images", cmd_distill},
@@ -32,7 +33,7 @@ static void print_help(FILE *to)
           "Neural-network models of the ventral visual stream.\n\nCommands:\n",
           to);
     for (int i = 0; i < COMMANDS; i++)
-        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].summary);
+        fprintf(to, "  %-12s %s\n", commands[i].name, commands[i].summary);
     fputs("\n'ventral COMMAND --help' tells more; so does 'man ventral-COMMAND'.\n", to);
 }
 

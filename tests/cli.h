@@ -72,9 +72,10 @@ static inline char *cli_take_text(FILE *file)
 /* Takes the lines of progress, which appear where the machine is slow, out of what was said. */
 static inline void cli_drop_progress(char *text)
 {
-    static const char *const tasks[] = {
-        "predict ", "score ",    "fit ",    "ensemble ", "simulate ", "corrupt ",  "select ",
-        "train ",   "evaluate ", "attack ", "prune ",    "distill ",  "compress ", "stimuli "};
+    static const char *const tasks[] = {"predict ",  "predictivity ", "score ",   "fit ",
+                                        "ensemble ", "simulate ",     "corrupt ", "select ",
+                                        "train ",    "evaluate ",     "attack ",  "prune ",
+                                        "distill ",  "compress ",     "stimuli "};
     char *to = text;
     for (char *line = text, *next; *line; line = next) {
         next = line + strcspn(line, "\n");

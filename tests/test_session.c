@@ -592,6 +592,71 @@ static void test_split(void **state)
     assert_status(VT_EINVAL, vt_split_random(&split, 0, 0, 0, 1));
 }
 
+/* 315 images of 15 kinds, 21 each, as 283 and 32: each kind has 18 or 19 to learn from. */
+static void test_stratified_split(void **state)
+{
+    (void)state;
+    enum { COUNT = 315, KINDS = 15 };
+    int64_t labels[COUNT], uses[COUNT] = {0};
+    for (int i = 0; i < COUNT; i++)
+        labels[i] = 1000 - i * 7 % KINDS;
+    vt_split split, again;
+    for (int k = 0; k < 40; k++) {
+        int tested[KINDS] = {0};
+        char seen[COUNT] = {0};
+        assert_ok(vt_split_stratified(&split, labels, COUNT, 0.1, k, 5));
+        assert_int_equal(283, split.train_count);
+        assert_int_equal(0, split.validation_count);
+        assert_int_equal(32, split.test_count);
+        for (int i = 0; i < 283; i++)
+            seen[split.train[i]]++;
+        for (int i = 0; i < 32; i++) {
+            assert_true(i == 0 || split.test[i] > split.test[i - 1]);
+            seen[split.test[i]]++;
+            uses[split.test[i]]++;
+            tested[1000 - labels[split.test[i]]]++;
+        }
+        for (int i = 0; i < COUNT; i++)
+            assert_int_equal(1, seen[i]);
+        for (int i = 0; i < KINDS; i++)
+            assert_in_range(tested[i], 2, 3);
+        assert_ok(vt_split_stratified(&again, labels, COUNT, 0.1, k, 5));
+        assert_memory_equal(split.train, again.train, sizeof labels);
+        vt_split_free(&again);
+        vt_split_free(&split);
+    }
+    int most = 0, never = 0;
+    for (int i = 0; i < COUNT; i++) {
+        if (uses[i] > most) most = (int)uses[i];
+        never += uses[i] == 0;
+    }
+    assert_in_range(most, 5, 16); /* binomial: 40 of 0.1 */
+    assert_in_range(never, 0, 20);
+    assert_ok(vt_split_stratified(&split, labels, COUNT, 0.1, 0, 5));
+    assert_ok(vt_split_stratified(&again, labels, COUNT, 0.1, 1, 5));
+    assert_memory_not_equal(split.test, again.test, 32 * sizeof(int64_t));
+    vt_split_free(&again);
+    assert_ok(vt_split_stratified(&again, labels, COUNT, 0.1, 0, 6));
+    assert_memory_not_equal(split.test, again.test, 32 * sizeof(int64_t));
+    vt_split_free(&again);
+    vt_split_free(&split);
+    /* Without labels, or with as many kinds as items. */
+    for (int i = 0; i < COUNT; i++)
+        labels[i] = i;
+    for (int k = 0; k < 2; k++) {
+        assert_ok(vt_split_stratified(&split, k ? labels : NULL, COUNT, 0.25, 0, 0));
+        assert_int_equal(79, split.test_count);
+        assert_int_equal(236, split.train_count);
+        vt_split_free(&split);
+    }
+    static const double bad[] = {0, 1, -0.1, NAN};
+    for (int i = 0; i < 4; i++)
+        assert_status(VT_EINVAL, vt_split_stratified(&split, NULL, 10, bad[i], 0, 0));
+    assert_status(VT_EINVAL, vt_split_stratified(&split, NULL, 0, 0.1, 0, 0));
+    assert_status(VT_EINVAL, vt_split_stratified(&split, NULL, 1, 0.1, 0, 0));
+    assert_message("1 items are too few");
+}
+
 /* The published recordings. CRC-32 of all pixels in order, as Pillow 13 decodes them. */
 static void test_published_sessions(void **state)
 {
@@ -665,6 +730,7 @@ int main(void)
         cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_index_lists),
         cmocka_unit_test(test_split),
+        cmocka_unit_test(test_stratified_split),
         cmocka_unit_test(test_published_sessions),
         cmocka_unit_test(test_published_raw_only),
     };

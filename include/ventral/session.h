@@ -92,6 +92,12 @@ typedef struct vt_split {
  */
 vt_status vt_split_random(vt_split *out, int64_t count, double validation, double test,
                           uint64_t seed);
+/* Random split number `index` into training and test items, ceil(test count) of these, in which
+ * every kind of item has its share, to one item (Philox, stream VT_RNG_STRATIFY). `labels` (count)
+ * tell the kinds; NULL: all are alike. VT_EINVAL unless 0 < test < 1 and both parts have an item.
+ * Free with vt_split_free. */
+vt_status vt_split_stratified(vt_split *out, const int64_t *labels, int64_t count, double test,
+                              int index, uint64_t seed);
 void vt_split_free(vt_split *split);
 
 #ifdef __cplusplus

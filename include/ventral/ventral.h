@@ -20,6 +20,7 @@
 #include "ventral/model.h"
 #include "ventral/pls.h"
 #include "ventral/predict.h"
+#include "ventral/predictivity.h"
 #include "ventral/progress.h"
 #include "ventral/readout.h"
 #include "ventral/report.h"

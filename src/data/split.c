@@ -149,6 +149,102 @@ vt_status vt_split_random(vt_split *out, int64_t count, double validation, doubl
     return VT_OK;
 }
 
+/* An item, and a kind of item, in the order that the split takes them. */
+typedef struct item {
+    int64_t label, rank, index;
+} item;
+
+typedef struct kind {
+    int64_t first, count, training;
+    double remainder;
+    int64_t rank;
+} kind;
+
+static int compare_items(const void *a, const void *b)
+{
+    const item *x = a, *y = b;
+    if (x->label != y->label) return x->label < y->label ? -1 : 1;
+    return (x->rank > y->rank) - (x->rank < y->rank);
+}
+
+static int compare_remainders(const void *a, const void *b)
+{
+    const kind *x = a, *y = b;
+    if (x->remainder != y->remainder) return x->remainder > y->remainder ? -1 : 1;
+    return (x->rank > y->rank) - (x->rank < y->rank);
+}
+
+/* Kinds of the sorted items with their training items: the share rounded down, and one more for
+ * those with the largest remainders, among equals at random. Returns the number of kinds. */
+static int64_t share(kind *kinds, const item *items, int64_t count, int64_t training)
+{
+    int64_t found = 0, given = 0;
+    for (int64_t i = 0; i < count; i++) {
+        if (i == 0 || items[i].label != items[i - 1].label)
+            kinds[found++] = (kind){.first = i, .rank = items[i].rank};
+        kinds[found - 1].count++;
+    }
+    for (int64_t k = 0; k < found; k++) {
+        double part = (double)kinds[k].count * (double)training / (double)count;
+        kinds[k].training = (int64_t)floor(part);
+        kinds[k].remainder = part - floor(part);
+        given += kinds[k].training;
+    }
+    qsort(kinds, (size_t)found, sizeof *kinds, compare_remainders);
+    for (int64_t k = 0; given < training; k++, given++)
+        kinds[k].training++;
+    return found;
+}
+
+vt_status vt_split_stratified(vt_split *out, const int64_t *labels, int64_t count, double test,
+                              int index, uint64_t seed)
+{
+    if (!(test > 0 && test < 1))
+        return vt_error(VT_EINVAL, "a fraction of %g for testing: it must be between 0 and 1",
+                        test);
+    if (count < 1 || count > UINT32_MAX || index < 0)
+        return vt_error(VT_EINVAL, "%lld items cannot be split", (long long)count);
+    vt_split split = {.test_count = (int64_t)ceil(test * (double)count)};
+    split.train_count = count - split.test_count;
+    if (split.train_count < 1)
+        return vt_error(VT_EINVAL, "%lld items are too few for a fraction of %g for testing",
+                        (long long)count, test);
+    int64_t *order = vt_alloc((size_t)count, sizeof *order);
+    item *items = vt_alloc((size_t)count, sizeof *items);
+    kind *kinds = vt_alloc((size_t)count, sizeof *kinds);
+    if (!order || !items || !kinds) {
+        free(order);
+        free(items);
+        free(kinds);
+        return VT_ENOMEM;
+    }
+    for (int64_t i = 0; i < count; i++)
+        order[i] = i;
+    vt_rng rng;
+    vt_rng_init(&rng, seed, VT_RNG_STRATIFY, (uint32_t)index, 0);
+    vt_rng_shuffle(&rng, order, count);
+    for (int64_t i = 0; i < count; i++)
+        items[i] = (item){.label = labels ? labels[order[i]] : 0, .rank = i, .index = order[i]};
+    qsort(items, (size_t)count, sizeof *items, compare_items);
+    int64_t found = share(kinds, items, count, split.train_count), trained = 0, tested = 0;
+    split.train = order; /* one block: freed through its first part */
+    split.validation = split.test = split.train + split.train_count;
+    for (int64_t k = 0; k < found; k++)
+        for (int64_t i = 0; i < kinds[k].count; i++) {
+            int64_t which = items[kinds[k].first + i].index;
+            if (i < kinds[k].training)
+                split.train[trained++] = which;
+            else
+                split.test[tested++] = which;
+        }
+    sort_indices(split.train, split.train_count);
+    sort_indices(split.test, split.test_count);
+    free(items);
+    free(kinds);
+    *out = split;
+    return VT_OK;
+}
+
 void vt_split_free(vt_split *split)
 {
     if (!split) return;

@@ -180,7 +180,6 @@ vt_status vt_pls_dual(double *out, int *out_components, const double *gram, doub
         return vt_error(VT_ENUMERIC, "features are too large: their squares overflow");
     vt_status status = components_new(&c, options->components);
     if (status == VT_OK) memset(out, 0, (size_t)(samples * targets) * sizeof *out);
-    vt_blas_threads(samples * samples * targets);
     while (status == VT_OK && c.found < options->components) {
         int start = first_target(&c);
         if (start < 0) break;
@@ -266,6 +265,7 @@ static vt_status fill(vt_pls *pls, room *r, const vt_matrix *x, const vt_matrix 
     vt_gram_add(r->gram, x, pls->mean_x, r->block, r->block_columns);
     vt_gram_mirror(r->gram, n);
     vt_matrix_gather(r->y, y, NULL, n, 0, targets, pls->mean_y);
+    vt_blas_threads(n * n * targets);
     VT_TRY(vt_pls_dual(r->dual, &pls->components, r->gram, r->y, n, targets, o));
     vt_blas_threads(n * x->columns * targets);
     vt_gram_weights(pls->weights, x, NULL, n, pls->mean_x, r->dual, targets, r->block,

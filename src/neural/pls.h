@@ -9,7 +9,7 @@ vt_status vt_pls_check_options(vt_pls_options *out, const vt_pls_options *option
 
 /* Dual weights: out (samples, targets) such that X' out are the weights. `gram` (samples, samples)
  * is centered, both triangles there; y (samples, targets) is centered and becomes what is left of
- * it. *out_components: how many there were to find. */
+ * it. *out_components: how many there were to find. BLAS uses the threads it was told to. */
 vt_status vt_pls_dual(double *out, int *out_components, const double *gram, double *y,
                       int64_t samples, int64_t targets, const vt_pls_options *options);
 
