@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "compress_page.h"
+#include "distill_options.h"
 #include "models.h"
 #include "streams.h"
 
@@ -13,10 +14,9 @@ enum { MOST_SHARED = 64 };
 
 typedef struct compress_request {
     char *session, *neurons, *output, *filters, *form, *shared;
-    int group, start, start_only, refit, passes, retrain, batch, cosine, bf16;
-    long long stretch, held_out, prune_images;
-    double rate, retrain_rate, readout_rate, blur, threshold;
-    double epsilon;
+    int group, start, start_only, refit, retrain;
+    long long prune_images;
+    double retrain_rate, threshold, epsilon;
 } compress_request;
 
 /* The images that scores are taken on must not be learned from. */
@@ -56,27 +56,15 @@ static vt_status read_shared(int shared[MOST_SHARED], int *count, const char *te
 
 static vt_status read_options(vt_compress_options *o, const compress_request *r)
 {
-    if (r->form && strcmp(r->form, "released") != 0 && strcmp(r->form, "corrected") != 0)
-        return vt_error(VT_EINVAL, "--form '%s': corrected or released", r->form);
+    vt_prune_form form;
+    VT_TRY(cli_prune_form_parse(&form, r->form));
     if (r->filters) VT_TRY(cli_filters_parse(o->filters, r->filters));
     o->group = r->group;
     o->start_passes = r->start;
     o->start_only = r->start_only;
     o->prune_images = r->prune_images;
-    o->prune = (vt_prune_options){.form = r->form && r->form[0] == 'r' ? VT_PRUNE_RELEASED
-                                                                       : VT_PRUNE_CORRECTED,
-                                  .threshold = r->threshold,
-                                  .refit = r->refit};
-    o->distill = (vt_distill_options){.held_out = r->held_out,
-                                      .passes = r->passes,
-                                      .stretch = r->stretch,
-                                      .batch = r->batch,
-                                      .rate = r->rate,
-                                      .readout_rate = r->readout_rate,
-                                      .cosine = r->cosine,
-                                      .blur = r->blur,
-                                      .bf16 = r->bf16,
-                                      .seed = (uint64_t)cli_options.seed};
+    o->prune = (vt_prune_options){.form = form, .threshold = r->threshold, .refit = r->refit};
+    o->distill = cli_distill_asked();
     o->retrain = o->distill;
     if (r->retrain != 0) o->retrain.passes = r->retrain;
     if (r->retrain_rate != 0) o->retrain.rate = r->retrain_rate;
@@ -273,23 +261,10 @@ int cmd_compress(int argc, const char **argv)
          "N"},
         {"start-only", 0, POPT_ARG_NONE, &r.start_only, 0,
          "With --start: prune what students start from, without distilling them", NULL},
-        {"passes", 'p', POPT_ARG_INT, &r.passes, 0, "Passes over the images (default: 1)", "N"},
         {"retrain", 0, POPT_ARG_INT, &r.retrain, 0,
          "Passes of the pruned models (default: as --passes)", "N"},
-        {"stretch", 0, POPT_ARG_LONGLONG, &r.stretch, 0,
-         "Images between measurements and blurs (default: a pass)", "N"},
-        {"held-out", 0, POPT_ARG_LONGLONG, &r.held_out, 0,
-         "Images that only measure (default: a tenth, 5000 at most)", "N"},
-        {"batch", 'b', POPT_ARG_INT, &r.batch, 0, "Images a step (default: 64)", "N"},
-        {"rate", 'r', POPT_ARG_DOUBLE, &r.rate, 0, "Highest learning rate (default: 0.0001)", "X"},
         {"retrain-rate", 0, POPT_ARG_DOUBLE, &r.retrain_rate, 0,
          "That of the pruned models (default: as --rate)", "X"},
-        {"readout-rate", 0, POPT_ARG_DOUBLE, &r.readout_rate, 0,
-         "Learning rate of readouts, relative to --rate (default: 1)", "X"},
-        {"cosine", 0, POPT_ARG_NONE, &r.cosine, 0,
-         "Let the learning rate rise, then fall along a cosine, instead of being constant", NULL},
-        {"blur", 0, POPT_ARG_DOUBLE, &r.blur, 0,
-         "S.d. in pixels of the blur between stretches, below 0: none (default: 0.5)", "X"},
         {"threshold", 't', POPT_ARG_DOUBLE, &r.threshold, 0,
          "Share of variance that pruning keeps (default: 0.9)", "X"},
         {"refit", 0, POPT_ARG_NONE, &r.refit, 0,
@@ -301,8 +276,7 @@ int cmd_compress(int argc, const char **argv)
          "Images that pruning measures on (default: 5000)", "N"},
         {"shared", 0, POPT_ARG_STRING, &r.shared, 0,
          "Also one model for all neurons, with N filters in layers 0 to 2, for each N", "N,N,..."},
-        {"bf16", 0, POPT_ARG_NONE, &r.bf16, 0, "bfloat16 products where the processor has them",
-         NULL},
+        CLI_DISTILLING,
         CLI_EPSILON(&r.epsilon),
         CLI_COMMON};
     poptContext context =
@@ -316,7 +290,8 @@ int cmd_compress(int argc, const char **argv)
                           "one core such as an ensemble");
     else if (!cli_stream_options.recordings || !r.session || !r.output)
         code = cli_misuse("compress: --recordings, --session and --output are needed");
-    else if ((code = cli_stream_check("compress")) != CLI_DONE)
+    else if ((code = cli_distill_check("compress")) != CLI_DONE ||
+             (code = cli_stream_check("compress")) != CLI_DONE)
         ;
     else if (cli_model_folders_open(&models, operands, count, r.epsilon) != CLI_DONE)
         code = cli_fail();

@@ -1,6 +1,5 @@
 /* ventral distill: students that learn what teachers answer to many images. */
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 #include <unistd.h>
 
 #include "distill.h"
+#include "distill_options.h"
 #include "streams.h"
 
 /* The teacher's responses and the training are two tasks, each with a rate of its own. */
@@ -66,19 +66,9 @@ static int train(const distill_request *r, const distill_students *students, vt_
     two_tasks tasks;
     vt_distill_report course;
     snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint.safetensors", r->output);
-    vt_distill_options o = {.held_out = r->held_out,
-                            .passes = r->passes,
-                            .stretch = r->stretch,
-                            .batch = r->batch,
-                            .rate = r->rate,
-                            .readout_rate = r->readout_rate,
-                            .cosine = r->cosine,
-                            .blur = r->blur == 0 ? -1 : r->blur,
-                            .clip_value = r->clip,
-                            .bf16 = r->bf16,
-                            .seed = (uint64_t)cli_options.seed,
-                            .checkpoint = checkpoint,
-                            .progress = start(&tasks)};
+    vt_distill_options o = cli_distill_asked();
+    o.checkpoint = checkpoint;
+    o.progress = start(&tasks);
     vt_status status = vt_distill(students->list, students->count, teacher, stream, &o, &course);
     cli_progress_end(tasks.begun ? &tasks.training : &tasks.teacher);
     if (status == VT_EINTERRUPTED) {
@@ -156,20 +146,14 @@ static int check(const distill_request *r)
     if (r->filters && r->shared)
         return cli_misuse("distill: --shared N is --filters N,N,N,100,100 for all neurons; one of "
                           "them, not both");
-    if (r->shared < 0 || r->passes < 1 || r->batch < 2 || r->held_out < 0 || r->held_out == 1 ||
-        r->stretch < 0)
-        return cli_misuse("distill: at least 1 pass, 2 images a batch and 2 held out are needed, "
-                          "and --stretch and --shared cannot be negative");
-    if (!(r->rate > 0 && r->rate < INFINITY) || !(r->blur >= 0) || !(r->clip >= 0) ||
-        !(r->readout_rate > 0 && r->readout_rate < INFINITY))
-        return cli_misuse("distill: --rate and --readout-rate must be above 0, --blur and --clip "
-                          "at least 0");
+    if (r->shared < 0) return cli_misuse("distill: --shared cannot be negative");
+    if (cli_distill_check("distill") != CLI_DONE) return CLI_MISUSED;
     return cli_stream_check("distill");
 }
 
 int cmd_distill(int argc, const char **argv)
 {
-    distill_request r = {.passes = 1, .batch = 64, .rate = 1e-4, .readout_rate = 1, .blur = 0.5};
+    distill_request r = {.shared = 0};
     struct poptOption table[] = {
         {"teacher", 't', POPT_ARG_ARGV, &r.teachers, 0,
          "Model, or folder of models, whose responses are learned; more may follow the options",
@@ -188,23 +172,7 @@ int cmd_distill(int argc, const char **argv)
          "Students that were trained before, such as pruned ones: folder or model", "PATH"},
         {"cache", 'c', POPT_ARG_STRING, &r.cache, 0,
          "File of the teacher's responses, made or extended", "FILE"},
-        {"held-out", 0, POPT_ARG_LONGLONG, &r.held_out, 0,
-         "Images that only measure (default: a tenth, 5000 at most)", "N"},
-        {"passes", 'p', POPT_ARG_INT, &r.passes, 0, "Passes over the images (default: 1)", "N"},
-        {"stretch", 0, POPT_ARG_LONGLONG, &r.stretch, 0,
-         "Images between measurements, each followed by the blur (default: one pass)", "N"},
-        {"batch", 'b', POPT_ARG_INT, &r.batch, 0, "Images a step (default: 64)", "N"},
-        {"rate", 'r', POPT_ARG_DOUBLE, &r.rate, 0, "Learning rate of Adam (default: 0.0001)", "X"},
-        {"cosine", 0, POPT_ARG_NONE, &r.cosine, 0,
-         "The rate rises over the first 5 % of steps, then falls to 0", NULL},
-        {"blur", 0, POPT_ARG_DOUBLE, &r.blur, 0,
-         "Blur of depthwise kernels and readouts, s.d. in pixels; 0: none (default: 0.5)", "X"},
-        {"readout-rate", 0, POPT_ARG_DOUBLE, &r.readout_rate, 0,
-         "Learning rate of readouts, relative to --rate (default: 1)", "X"},
-        {"clip", 0, POPT_ARG_DOUBLE, &r.clip, 0,
-         "Limit of each element of the gradient (default: none)", "X"},
-        {"bf16", 0, POPT_ARG_NONE, &r.bf16, 0,
-         "Students use bfloat16 products where the processor has them", NULL},
+        CLI_DISTILLING,
         CLI_EPSILON(&r.epsilon),
         CLI_COMMON};
     poptContext context =

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "distill_options.h"
 #include "prune.h"
 #include "streams.h"
 
@@ -288,17 +289,15 @@ static int check(prune_request *r)
     if (r->minimum < 1) return cli_misuse("prune: --minimum %d: at least 1 is needed", r->minimum);
     if (r->images_used < 2)
         return cli_misuse("prune: --images-used %lld: at least 2 are needed", r->images_used);
-    if (r->form && strcmp(r->form, "corrected") != 0 && strcmp(r->form, "released") != 0)
-        return cli_misuse("prune: --form %s: corrected or released", r->form);
+    vt_prune_form form;
+    if (cli_prune_form_parse(&form, r->form) != VT_OK)
+        return cli_misuse("prune: %s", vt_error_message());
     if (!parse_curve(r))
         return cli_misuse("prune: --curve %s: A:B or A:B:N is needed, N thresholds from A to B, "
                           "above 0 and up to 1",
                           r->curve);
-    bool released = r->form && strcmp(r->form, "released") == 0;
-    r->options = (vt_prune_options){.form = released ? VT_PRUNE_RELEASED : VT_PRUNE_CORRECTED,
-                                    .threshold = r->threshold,
-                                    .minimum = r->minimum,
-                                    .refit = r->refit};
+    r->options = (vt_prune_options){
+        .form = form, .threshold = r->threshold, .minimum = r->minimum, .refit = r->refit};
     r->thresholds[0] = r->threshold;
     return CLI_DONE;
 }

@@ -8,9 +8,8 @@
 typedef struct distill_request {
     const char **teachers; /* popt's list, ended by NULL */
     char *neurons, *filters, *from, *cache, *output;
-    int shared, linear, passes, batch, cosine, bf16;
-    long long held_out, stretch;
-    double rate, readout_rate, blur, clip, epsilon;
+    int shared, linear;
+    double epsilon;
 } distill_request;
 
 typedef struct distill_students {

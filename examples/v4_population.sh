@@ -18,4 +18,4 @@ mkdir -p "$output"
 ventral compress "$output/ensemble.safetensors" --recordings "$recordings" --session "$session" \
     --sessions "190925,190927,190928,190929,210621,210224,$session:first" --variants 5 \
     --generate 1600 --start 3 --start-only --filters 56,50,36,36,12 --refit --rate 2e-3 \
-    --readout-rate 0.02 --cosine --batch 32 --blur -1 --output "$output/compact"
+    --readout-rate 0.02 --cosine --batch 32 --blur 0 --output "$output/compact"

@@ -17,7 +17,7 @@ images="--recordings $data --sessions 190925,190927,190928,190929,210621,210224,
 # shellcheck disable=SC2086
 ventral compress $teachers $images --session 190923 --output "$output/chain" \
     --start 3 --start-only --filters 56,50,36,36,12 --refit --retrain 1 --retrain-rate 2e-3 \
-    --readout-rate 0.02 --cosine --batch 32 --blur -1
+    --readout-rate 0.02 --cosine --batch 32 --blur 0
 
 mkdir -p "$output/retrained"
 cp "$output"/chain/compact/*.safetensors "$output/retrained"
