@@ -1,22 +1,47 @@
 /* Progress on standard error, and Ctrl-C. */
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
 
-static volatile sig_atomic_t interrupted;
+static _Atomic bool interrupted;
 
 static void on_interrupt(int signal)
 {
     (void)signal;
-    interrupted = 1;
+    interrupted = true;
 }
 
+static void *wait_for_signals(void *signals)
+{
+    pthread_sigmask(SIG_UNBLOCK, signals, NULL);
+    while (pause() != 0)
+        continue;
+    return NULL;
+}
+
+/* Handlers run on a thread that does nothing else. Matrix products of oneDNN before 3.11.2 let the
+ * stack pointer point into the heap: there a handler's frame overwrites other memory
+ * (https://github.com/uxlfoundation/oneDNN/issues/4845). Threads started later inherit the mask. A
+ * second signal ends the program. */
 void cli_catch_interrupt(void)
 {
+    static sigset_t signals;
     struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND};
+    pthread_t thread;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    if (pthread_create(&thread, NULL, wait_for_signals, &signals) != 0) {
+        pthread_sigmask(SIG_UNBLOCK, &signals, NULL); /* ends the program, which can go on later */
+        return;
+    }
+    pthread_detach(thread);
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
