@@ -23,6 +23,7 @@
 #include "ventral/predictivity.h"
 #include "ventral/progress.h"
 #include "ventral/readout.h"
+#include "ventral/recording.h"
 #include "ventral/report.h"
 #include "ventral/resnet.h"
 #include "ventral/rng.h"

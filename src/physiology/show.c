@@ -1,0 +1,148 @@
+/* Showing gratings to a network: drawn, preprocessed, answered, a batch at a time. */
+#include "physiology/show.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/arena.h"
+
+enum { BATCH = 64, MAX_BATCH = 1 << 16 };
+#define DEGREES 8
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static vt_status find_sizes(vt_show *show)
+{
+    const vt_subject *s = &show->subject;
+    int64_t input[VT_MAX_DIMS], node[VT_MAX_DIMS];
+    if (vt_graph_node_size(s->graph, s->input, input) != 3 || input[2] != 3)
+        return vt_error(VT_EUNSUPPORTED, "%s: gratings are shown to networks that take images",
+                        s->label);
+    show->height = (int)input[0];
+    show->width = (int)input[1];
+    int dimensions = vt_graph_node_size(s->graph, s->node, node);
+    if (dimensions != 1 && dimensions != 3)
+        return vt_error(VT_EUNSUPPORTED, "%s: %s is no layer to record from", s->label,
+                        vt_graph_node_name(s->graph, s->node));
+    show->size[0] = dimensions == 3 ? node[0] : 1;
+    show->size[1] = dimensions == 3 ? node[1] : 1;
+    show->size[2] = node[dimensions - 1];
+    show->units = show->size[0] * show->size[1] * show->size[2];
+    return VT_OK;
+}
+
+static vt_status prepare(vt_show *show, const vt_recording_options *options)
+{
+    vt_screen_options screen = {.degrees = options->degrees != 0 ? options->degrees : DEGREES,
+                                .height = show->height,
+                                .width = show->width};
+    VT_TRY(vt_screen_new(&show->screen, &screen));
+    show->gratings = vt_alloc((size_t)show->batch, sizeof *show->gratings);
+    show->grey =
+        vt_alloc((size_t)show->batch * (size_t)show->height * (size_t)show->width, sizeof(uint8_t));
+    if (!show->gratings || !show->grey) return VT_ENOMEM;
+    uint8_t bytes[256][3];
+    for (int i = 0; i < 256; i++)
+        memset(bytes[i], i, sizeof bytes[i]);
+    vt_preprocess(show->levels[0], bytes[0], 256, show->subject.preprocessing);
+    vt_plan_options plan = {.batch = show->batch,
+                            .outputs = &show->subject.node,
+                            .output_count = 1,
+                            .backend = options->backend,
+                            .bf16 = options->bf16};
+    VT_TRY(vt_plan_new(&show->plan, show->subject.graph, &plan));
+    if (vt_plan_output(show->plan, show->subject.node)->dtype != VT_F32)
+        return vt_error(VT_EUNSUPPORTED, "%s: gratings are shown to networks of float32 only",
+                        show->subject.label);
+    return VT_OK;
+}
+
+vt_status vt_show_new(vt_show *out, const vt_subject *subject, const vt_recording_options *options,
+                      vt_recording_time *time)
+{
+    *out = (vt_show){.subject = *subject, .time = time, .progress = options->progress};
+    if (options->batch < 0 || options->batch > MAX_BATCH)
+        return vt_error(VT_EINVAL, "%d stimuli at a time: 1 to %d are possible", options->batch,
+                        MAX_BATCH);
+    out->batch = options->batch > 0 ? options->batch : BATCH;
+    VT_TRY(find_sizes(out));
+    double start = seconds();
+    VT_TRY(prepare(out, options));
+    time->network += seconds() - start;
+    return VT_OK;
+}
+
+void vt_show_free(vt_show *show)
+{
+    vt_plan_free(show->plan);
+    vt_screen_free(show->screen);
+    free(show->gratings);
+    free(show->grey);
+    *show = (vt_show){.plan = NULL};
+}
+
+/* Grating i of those that are shown; a blank after the last one. */
+static vt_status grating_at(vt_grating *out, vt_grating_set set, const int64_t *order, int64_t i)
+{
+    if (i >= vt_grating_set_count(set)) return vt_grating_set_at(out, VT_GRATINGS_BLANK, 0);
+    return vt_grating_set_at(out, set, order ? order[i] : i);
+}
+
+static vt_status draw(vt_show *show, vt_grating_set set, const int64_t *order, int64_t first)
+{
+    for (int64_t i = 0; i < show->batch; i++)
+        VT_TRY(grating_at(&show->gratings[i], set, order, first + i));
+    VT_TRY(vt_screen_draw(show->screen, show->gratings, show->batch, show->grey));
+    vt_tensor *input = vt_plan_input(show->plan, show->subject.input);
+    if (!input) return VT_OK; /* the node does not depend on it */
+    int64_t pixels = (int64_t)show->height * show->width;
+#pragma omp parallel for schedule(static) num_threads(vt_threads())
+    for (int64_t i = 0; i < show->batch; i++) {
+        const uint8_t *grey = show->grey + i * pixels;
+        float *to = (float *)input->data + 3 * i * pixels;
+        for (int64_t p = 0; p < pixels; p++)
+            memcpy(to + 3 * p, show->levels[grey[p]], sizeof show->levels[0]);
+    }
+    return VT_OK;
+}
+
+vt_status vt_show_set(vt_show *show, vt_grating_set set, const int64_t *order,
+                      vt_show_receive receive, void *context)
+{
+    int64_t total = vt_grating_set_count(set);
+    for (int64_t first = 0; first < total; first += show->batch) {
+        int64_t count = total - first < show->batch ? total - first : show->batch;
+        double start = seconds();
+        VT_TRY(draw(show, set, order, first));
+        double drawn = seconds();
+        VT_TRY(vt_plan_forward(show->plan));
+        double answered = seconds();
+        const vt_tensor *output = vt_plan_output(show->plan, show->subject.node);
+        VT_TRY(receive(context, show, first, count, output->data));
+        show->time->stimuli += drawn - start;
+        show->time->network += answered - drawn;
+        show->time->analysis += seconds() - answered;
+        show->done += count;
+        VT_TRY(vt_progress_report(show->progress, show->done, show->total, NULL));
+    }
+    return VT_OK;
+}
+
+vt_status vt_show_not_finite(const vt_show *show, int64_t unit, float value)
+{
+    int64_t column = unit / show->size[2];
+    return vt_error(VT_ENUMERIC,
+                    "%s: %s: the unit at row %lld, column %lld, channel %lld answers %g to a "
+                    "grating",
+                    show->subject.label,
+                    vt_graph_node_name(show->subject.graph, show->subject.node),
+                    (long long)(column / show->size[1]), (long long)(column % show->size[1]),
+                    (long long)(unit % show->size[2]), (double)value);
+}

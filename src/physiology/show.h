@@ -1,0 +1,48 @@
+/* Showing gratings to a network, batch by batch, and reading one of its nodes. */
+#ifndef VT_PHYSIOLOGY_SHOW_H
+#define VT_PHYSIOLOGY_SHOW_H
+
+#include "ventral/recording.h"
+
+typedef struct vt_show {
+    vt_subject subject;
+    int height, width;
+    int64_t batch, units;
+    int64_t size[3]; /* of the node: rows, columns, channels */
+    vt_screen *screen;
+    vt_plan *plan;
+    vt_grating *gratings; /* (batch) */
+    uint8_t *grey;        /* (batch, height, width) */
+    float levels[256][3]; /* of each byte, what the network takes */
+    vt_recording_time *time;
+    const vt_progress *progress;
+    int64_t done, total; /* gratings, of all sets, for the progress */
+} vt_show;
+
+/* Activations (count, units) of gratings first, first + 1, ... of those shown. */
+typedef vt_status (*vt_show_receive)(void *context, const vt_show *show, int64_t first,
+                                     int64_t count, const float *activations);
+
+/* `out` is freed by vt_show_free, also after a failure. */
+vt_status vt_show_new(vt_show *out, const vt_subject *subject, const vt_recording_options *options,
+                      vt_recording_time *time);
+void vt_show_free(vt_show *show);
+
+/* Shows gratings of a set in the order `order`, NULL: theirs. Batches are always whole, filled up
+ * with blanks, so that a unit that sees grey answers the same bits each time. */
+vt_status vt_show_set(vt_show *show, vt_grating_set set, const int64_t *order,
+                      vt_show_receive receive, void *context);
+
+static inline bool vt_is_finite_bits(float value)
+{
+    union {
+        float value;
+        uint32_t bits;
+    } u = {value};
+    return (u.bits & 0x7f800000) != 0x7f800000;
+}
+
+/* VT_ENUMERIC, which names the unit. */
+vt_status vt_show_not_finite(const vt_show *show, int64_t unit, float value);
+
+#endif
