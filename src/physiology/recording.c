@@ -103,10 +103,12 @@ static vt_status nobody(const recorder *r)
             VT_ENOTFOUND,
             "%s: %s: none of its %lld units answers to small gratings more than to grey", s->label,
             node, (long long)r->show.units);
-    const double *nearest = NULL;
-    for (int64_t u = 0; u < r->show.units; u++)
-        if (!isnan(r->size[u]) && (!nearest || distance(r->position + 2 * u) < distance(nearest)))
-            nearest = r->position + 2 * u;
+    double least = INFINITY, nearest[2] = {NAN, NAN};
+    for (int64_t u = 0; u < r->show.units; u++) {
+        if (!(distance(r->position + 2 * u) < least)) continue; /* NaN: no receptive field */
+        least = distance(r->position + 2 * u);
+        memcpy(nearest, r->position + 2 * u, sizeof nearest);
+    }
     return vt_error(VT_ENOTFOUND,
                     "%s: %s: none of its %lld units has its receptive field within %g degrees of "
                     "(%g, %g); of the %lld that answer the nearest has it at (%.3f, %.3f)",
