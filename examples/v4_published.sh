@@ -14,6 +14,7 @@ for neuron in 0 1 2 3 4 5 6 7 8 9; do
 done
 images="--recordings $data --sessions 190925,190927,190928,190929,210621,210224,190923:first
     --variants 5 --generate 1600"
+mkdir -p "$output"
 # shellcheck disable=SC2086
 ventral compress $teachers $images --session 190923 --output "$output/chain" \
     --start 3 --start-only --filters 56,50,36,36,12 --refit --retrain 1 --retrain-rate 2e-3 \
