@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "cli.h"
+#include "components.h"
 
 static void print_shape(const vt_tensor *t)
 {
@@ -415,9 +415,26 @@ static int show_network(const char *name, const vt_resnet_options *options)
     return vt_resnet_new(&model, options) == VT_OK ? show_model(name, model) : cli_fail();
 }
 
+/* What training made of a model's components, or chance of a new network's. */
+static int show_learned(const char *path, const char *folder)
+{
+    struct stat status;
+    vt_model *model;
+    vt_resnet_options network = {.depth = 0};
+    bool is_new = stat(path, &status) != 0 && vt_resnet_parse_name(&network, path) == VT_OK;
+    if ((is_new ? vt_resnet_new(&model, &network) : vt_model_read(&model, path)) != VT_OK)
+        return cli_fail();
+    int code = cli_components(model, path, folder);
+    vt_model_free(model);
+    return code;
+}
+
 int cmd_info(int argc, const char **argv)
 {
-    struct poptOption table[] = {CLI_COMMON};
+    char *components_folder = NULL;
+    struct poptOption table[] = {{"components", 'c', POPT_ARG_STRING, &components_folder, 0,
+                                  "Of a model: writes what training made of its components", "DIR"},
+                                 CLI_COMMON};
     int operand_count;
     poptContext context = cli_parse(argc, argv, table, "PATH|NETWORK");
     if (!context) return CLI_MISUSED;
@@ -427,6 +444,8 @@ int cmd_info(int argc, const char **argv)
     int code;
     if (operand_count != 1)
         code = cli_misuse("info: one path is needed");
+    else if (components_folder)
+        code = show_learned(operands[0], components_folder);
     else if (stat(operands[0], &status) == 0)
         code = S_ISDIR(status.st_mode) ? show_folder(operands[0]) : show_file(operands[0]);
     else if (vt_resnet_parse_name(&network, operands[0]) == VT_OK)
@@ -435,6 +454,7 @@ int cmd_info(int argc, const char **argv)
         vt_error(VT_ENOTFOUND, "%s: there is no such file, folder or network", operands[0]);
         code = cli_fail();
     }
+    free(components_folder);
     poptFreeContext(context);
     return code;
 }

@@ -4,6 +4,7 @@
 
 #include "ventral/attack.h"
 #include "ventral/classifier.h"
+#include "ventral/components.h"
 #include "ventral/corruption.h"
 #include "ventral/dataset.h"
 #include "ventral/distill.h"

@@ -265,7 +265,7 @@ static vt_status fill(vt_pls *pls, room *r, const vt_matrix *x, const vt_matrix 
     vt_gram_add(r->gram, x, pls->mean_x, r->block, r->block_columns);
     vt_gram_mirror(r->gram, n);
     vt_matrix_gather(r->y, y, NULL, n, 0, targets, pls->mean_y);
-    vt_blas_threads(n * n * targets);
+    vt_blas_threads(n * targets); /* many small products, few large ones */
     VT_TRY(vt_pls_dual(r->dual, &pls->components, r->gram, r->y, n, targets, o));
     vt_blas_threads(n * x->columns * targets);
     vt_gram_weights(pls->weights, x, NULL, n, pls->mean_x, r->dual, targets, r->block,

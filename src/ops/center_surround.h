@@ -6,6 +6,9 @@
 
 enum { VT_DOG_SIGMA1, VT_DOG_SIGMA2_SCALE, VT_DOG_TOTAL_SCALE, VT_DOG_BIAS };
 enum { VT_DOG_MAX_RADIUS = 64 };
+/* Bounds of sigma1 and sigma2_scale. */
+#define VT_DOG_LEAST_SIGMA 0.1
+#define VT_DOG_LEAST_RATIO 1.0001
 
 /* Writes the convolution kernel (channels, 2 radius + 1, 2 radius + 1, channels). */
 void vt_dog_kernel(const vt_op_args *args, const vt_tensor *kernel);

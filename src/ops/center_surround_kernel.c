@@ -20,8 +20,6 @@
 
 enum { MAX_OCTANT = (VT_DOG_MAX_RADIUS + 1) * (VT_DOG_MAX_RADIUS + 2) / 2 };
 #define PI 3.14159265358979323846
-#define LEAST_SIGMA 0.1
-#define LEAST_RATIO 1.0001
 #define LEAST_NORM 1e-12 /* of a divisor, as in the released code */
 
 typedef struct dog {
@@ -70,8 +68,9 @@ static void differences(const dog *g, int64_t pair, difference *out)
 {
     double sigma1 = parameter(g, VT_DOG_SIGMA1, pair);
     double scale = parameter(g, VT_DOG_SIGMA2_SCALE, pair);
-    bool free_sigma = !(sigma1 < LEAST_SIGMA), free_ratio = !(scale < LEAST_RATIO);
-    double s1 = free_sigma ? sigma1 : LEAST_SIGMA, ratio = free_ratio ? scale : LEAST_RATIO;
+    bool free_sigma = !(sigma1 < VT_DOG_LEAST_SIGMA), free_ratio = !(scale < VT_DOG_LEAST_RATIO);
+    double s1 = free_sigma ? sigma1 : VT_DOG_LEAST_SIGMA,
+           ratio = free_ratio ? scale : VT_DOG_LEAST_RATIO;
     for (int a = 0; a <= g->radius; a++)
         for (int b = 0; b <= a; b++, out++) {
             double d2 = (double)a * a + (double)b * b, center, surround;

@@ -23,6 +23,7 @@ static inline bool vt_normalization_wants_bias(const vt_normalization *n, const 
 }
 
 extern const vt_normalization vt_divisive, vt_tuned;
+#define VT_TUNED_LEAST_SIGMA 0.5 /* bound of sigmas */
 
 /* The plain loops, for either precision. */
 void vt_normalization_forward(const vt_normalization *n, const vt_op_args *args);

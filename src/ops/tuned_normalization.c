@@ -19,8 +19,6 @@
 #include "ops/real.h"
 #include "ventral/v1_layers.h"
 
-#define LEAST_SIGMA 0.5
-
 static bool is_released(const vt_op_args *args)
 {
     const vt_tuned_normalization_options *o = args->options;
@@ -42,7 +40,7 @@ static int64_t place(bool released, int64_t n, int64_t c, int64_t m)
 static double sigma_of(const vt_op_args *args, int64_t c)
 {
     double sigma = vt_element(&args->param[0], c);
-    return sigma < LEAST_SIGMA ? LEAST_SIGMA : sigma;
+    return sigma < VT_TUNED_LEAST_SIGMA ? VT_TUNED_LEAST_SIGMA : sigma;
 }
 
 static int width(const vt_op_args *args)
@@ -95,7 +93,7 @@ static void gradient(const vt_op_args *args, const vt_tensor *grad_kernel,
 #pragma omp parallel for schedule(static)                                                          \
     num_threads(vt_threads()) if (n * n > VT_PARALLEL_WORK / 16)
     for (int64_t c = 0; c < n; c++)
-        if (!(vt_element(&args->param[0], c) < LEAST_SIGMA))
+        if (!(vt_element(&args->param[0], c) < VT_TUNED_LEAST_SIGMA))
             vt_add_element(&args->grad_param[0], c, sigma_gradient(args, grad_kernel, c));
 }
 
