@@ -19,22 +19,12 @@
 #include "ventral/model.h"
 #include "ventral/session.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define TEST_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define TEST_SANITIZED 1
-#endif
-#endif
-#ifndef TEST_SANITIZED
-#define TEST_SANITIZED 0
-#endif
-
 enum { CLI_MAX_ARGS = 120, CLI_SECONDS = 300 };
 
 /* How to run it; zero: to its end, without limits. */
 typedef struct cli_how {
     double signal_after;     /* seconds until `signal` is sent, if it still runs */
+    const char *signal_when; /* it is sent instead as soon as this file is there */
     int signal;              /* 0: none */
     long largest_file;       /* bytes it may write to a file, as on a full disk; 0: any */
     const char *stdout_path; /* instead of capturing */
@@ -115,7 +105,9 @@ static inline int cli_wait(pid_t pid, const cli_how *how, double started)
         if (ended == pid) return status;
         assert_int_equal(0, ended);
         double elapsed = cli_now() - started;
-        if (!signalled && elapsed >= how->signal_after) {
+        bool due =
+            how->signal_when ? access(how->signal_when, F_OK) == 0 : elapsed >= how->signal_after;
+        if (!signalled && due) {
             kill(pid, how->signal);
             signalled = true;
         }

@@ -17,6 +17,18 @@
 
 #include "ventral/status.h"
 
+/* Under AddressSanitizer, several times slower: tests may repeat themselves less often. */
+#if defined(__SANITIZE_ADDRESS__)
+#define TEST_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define TEST_SANITIZED 1
+#endif
+#endif
+#ifndef TEST_SANITIZED
+#define TEST_SANITIZED 0
+#endif
+
 /* Fails with the library's message when the call does. */
 #define assert_ok(expression)                                                                      \
     do {                                                                                           \

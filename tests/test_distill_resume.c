@@ -108,8 +108,8 @@ static void test_interruptions(void **state)
     (void)state;
     vt_distill_options o = plain;
     o.checkpoint = in_folder("stopped.safetensors");
-    int at = 1;
-    for (;; at++) {
+    int at = 1, step = TEST_SANITIZED ? 7 : 1;
+    for (;; at += step) {
         unlink(o.checkpoint);
         if (!stopped_after(at, &o)) break;
         if (stopped_after(3 + at % 5, &o)) assert_false(stopped_after(1000, &o));
@@ -117,7 +117,7 @@ static void test_interruptions(void **state)
     /* Some reports of the teacher, one a step; eight of statistics and two of correlations each
      * time.
      */
-    assert_in_range(at - 1, 16 + 10 * 4 + 1, 16 + 10 * 4 + 8);
+    assert_in_range(at - 1, 16 + 10 * 4 + 1, 16 + 10 * 4 + 8 + step - 1);
     unlink(o.checkpoint);
 }
 

@@ -327,9 +327,14 @@ static void test_killed(void **state)
         pid_t child = fork();
         if (child == 0) {
             if (vt_records_open(&r, path, &format) != VT_OK) _exit(1);
-            if (write(ready[1], "x", 1) != 1) _exit(1);
-            for (int64_t first = vt_records_count(r);; first += RECORDS)
-                if (append(r, first, RECORDS) != VT_OK) _exit(2);
+            int64_t first = vt_records_count(r);
+            bool later = turn % 2; /* from its first block on */
+            if (!later && write(ready[1], "x", 1) != 1) _exit(1);
+            if (append(r, first, RECORDS) != VT_OK) _exit(2);
+            if (later && write(ready[1], "x", 1) != 1) _exit(1);
+            while (append(r, first += RECORDS, RECORDS) == VT_OK)
+                continue;
+            _exit(2);
         }
         close(ready[1]);
         assert_int_equal(1, read(ready[0], &byte, 1));
