@@ -10,36 +10,52 @@
 #include "streams.h"
 
 typedef struct ensemble_request {
-    char *recordings, *sessions, *validate, *output, *core, *front, *network, *tap, *stem, *cache;
+    char *recordings, *sessions, *validate, *output, *core, *front, *network, *tap, *stem, *cache,
+        *training;
     double rate, blur;
     int members, channels, blocks, epochs, batch, patience, keep;
 } ensemble_request;
+
+static bool by_visits(const ensemble_request *r)
+{
+    return r->training && strcmp(r->training, "paper") == 0;
+}
 
 static double best_validation(const vt_fit_report *fit)
 {
     return fit->history[fit->best_epoch - 1].validation;
 }
 
-static json_t *member_json(const vt_fit_report *fit)
+/* `sessions`: of visits; NULL for epochs. */
+static json_t *member_json(const vt_fit_report *fit, const vt_fit_session *sessions)
 {
+    const char *round = sessions ? "visit" : "epoch";
     json_t *history = json_array();
-    for (int e = 0; e < fit->epochs; e++)
-        json_array_append_new(history, json_pack("{s:i, s:o, s:o}", "epoch", e + 1, "loss",
-                                                 cli_number(fit->history[e].loss), "validation",
-                                                 cli_number(fit->history[e].validation)));
-    return json_pack("{s:i, s:i, s:b, s:o, s:o}", "epochs", fit->epochs, "best_epoch",
-                     fit->best_epoch, "resumed", (int)fit->resumed, "validation",
-                     cli_number(best_validation(fit)), "history", history);
+    for (int e = 0; e < fit->epochs; e++) {
+        const vt_fit_epoch *one = &fit->history[e];
+        json_t *entry = json_pack("{s:i, s:o, s:o}", round, e + 1, "loss", cli_number(one->loss),
+                                  "validation", cli_number(one->validation));
+        if (sessions) {
+            json_object_set_new(entry, "session", json_string(sessions[one->session].id));
+            json_object_set_new(entry, "passes", json_integer(one->passes));
+        }
+        json_array_append_new(history, entry);
+    }
+    return json_pack("{s:i, s:i, s:b, s:o, s:o}", sessions ? "visits" : "epochs", fit->epochs,
+                     sessions ? "best_visit" : "best_epoch", fit->best_epoch, "resumed",
+                     (int)fit->resumed, "validation", cli_number(best_validation(fit)), "history",
+                     history);
 }
 
-static int print_report(const vt_ensemble_report *report, const vt_model *model, const char *output)
+static int print_report(const vt_ensemble_report *report, const vt_model *model, const char *output,
+                        const vt_fit_session *sessions)
 {
     const vt_fit_report *first = &report->fits[0];
     if (!cli_options.json) {
-        printf("%s: %d members, %lld neurons, %lld parameters, %lld images\n", output,
-               report->members, (long long)first->neurons, (long long)vt_model_parameters(model),
-               (long long)first->images);
-        puts("member  epoch kept    loss  validation r");
+        printf("%s: %d members, %lld neurons%s, %lld parameters, %lld images\n", output,
+               report->members, (long long)first->neurons, sessions ? " (none kept)" : "",
+               (long long)vt_model_parameters(model), (long long)first->images);
+        printf("member  %s kept    loss  validation r\n", sessions ? "visit" : "epoch");
         for (int i = 0; i < report->members; i++) {
             const vt_fit_report *fit = &report->fits[i];
             printf("%6d  %4d of %2d  %.4f", i, fit->best_epoch, fit->epochs,
@@ -51,7 +67,7 @@ static int print_report(const vt_ensemble_report *report, const vt_model *model,
     }
     json_t *members = json_array();
     for (int i = 0; i < report->members; i++)
-        json_array_append_new(members, member_json(&report->fits[i]));
+        json_array_append_new(members, member_json(&report->fits[i], sessions));
     return cli_print_json(json_pack("{s:s, s:I, s:I, s:I, s:o}", "output", output, "neurons",
                                     (json_int_t)first->neurons, "images", (json_int_t)first->images,
                                     "parameters", (json_int_t)vt_model_parameters(model), "members",
@@ -76,7 +92,8 @@ static int fit_all(const ensemble_request *request, vt_ensemble_fit_options *opt
         cli_fail();
     } else {
         if (!request->keep) vt_ensemble_remove_checkpoints(options->fit.checkpoint, report.members);
-        code = print_report(&report, model, request->output);
+        code = print_report(&report, model, request->output,
+                            by_visits(request) ? options->fit.sessions : NULL);
     }
     vt_ensemble_report_free(&report);
     vt_model_free(model);
@@ -111,7 +128,9 @@ static vt_status parse_stem(int *out, const char *text)
 static int run(const ensemble_request *request)
 {
     vt_fit_session sessions[VT_FIT_SESSIONS], validation;
-    vt_ensemble_fit_options options = {.shape = {.members = request->members,
+    vt_ensemble_fit_options options = {.training = by_visits(request) ? VT_TRAINING_PAPER
+                                                                      : VT_TRAINING_JOINT,
+                                       .shape = {.members = request->members,
                                                  .channels = request->channels,
                                                  .blocks = request->blocks},
                                        .tap = request->tap,
@@ -152,6 +171,12 @@ static int check(const ensemble_request *r)
                           VT_ENSEMBLE_MEMBERS);
     if (r->core && (r->front || r->validate || r->stem))
         return cli_misuse("ensemble: --core keeps the networks: no --front, --stem, --validate");
+    if (r->training && !by_visits(r) && strcmp(r->training, "joint") != 0)
+        return cli_misuse("ensemble: --training '%s': joint or paper is possible", r->training);
+    if (r->core && r->training)
+        return cli_misuse("ensemble: --core keeps the networks: no --training");
+    if (by_visits(r) && r->blur != 0)
+        return cli_misuse("ensemble: --training paper blurs no kernels: no --blur");
     if (r->cache && !r->front)
         return cli_misuse("ensemble: --cache keeps features of a front end: --front is needed");
     return CLI_DONE;
@@ -168,6 +193,9 @@ int cmd_ensemble(int argc, const char **argv)
          "Session that chooses each member's best epoch, by ridge regression on its map",
          "ID[:RANGE]"},
         {"output", 'o', POPT_ARG_STRING, &r.output, 0, "The ensemble", "FILE.safetensors"},
+        {"training", 0, POPT_ARG_STRING, &r.training, 0,
+         "All sessions mixed, or one after the other as the V4 paper has it (default: joint)",
+         "joint|paper"},
         {"core", 'c', POPT_ARG_STRING, &r.core, 0,
          "Keep this ensemble's networks, fit readouts of one session's neurons", "ENSEMBLE"},
         {"members", 'm', POPT_ARG_INT, &r.members, 0, "Networks (default: 5)", "N"},
@@ -183,13 +211,17 @@ int cmd_ensemble(int argc, const char **argv)
         {"channels", 0, POPT_ARG_INT, &r.channels, 0,
          "Channels of the members' maps (default: 64; with a front end 512)", "N"},
         {"blocks", 0, POPT_ARG_INT, &r.blocks, 0, "Residual blocks (default: 4)", "N"},
-        {"epochs", 'e', POPT_ARG_INT, &r.epochs, 0, "Passes over the images (default: 10)", "N"},
-        {"batch", 'b', POPT_ARG_INT, &r.batch, 0, "Images a step (default: 32)", "N"},
-        {"rate", 0, POPT_ARG_DOUBLE, &r.rate, 0, "Highest learning rate (default: 0.006)", "X"},
+        {"epochs", 'e', POPT_ARG_INT, &r.epochs, 0, "Passes over the images (default: 10; paper 5)",
+         "N"},
+        {"batch", 'b', POPT_ARG_INT, &r.batch, 0, "Images a step (default: 32; paper 64)", "N"},
+        {"rate", 0, POPT_ARG_DOUBLE, &r.rate, 0, "Highest learning rate (default: 0.006; paper 2)",
+         "X"},
         {"blur", 0, POPT_ARG_DOUBLE, &r.blur, 0,
          "Blur depthwise kernels between epochs, s.d. in pixels (default: none)", "X"},
         {"patience", 0, POPT_ARG_INT, &r.patience, 0,
-         "Stop a member after N epochs without a better validation score (default: never)", "N"},
+         "Stop a member after N epochs, or visits, without a better validation score (default: "
+         "never)",
+         "N"},
         {"keep-checkpoint", 0, POPT_ARG_NONE, &r.keep, 0,
          "Leave FILE.safetensors.checkpoint.0 and on after success", NULL},
         CLI_COMMON};
@@ -200,8 +232,8 @@ int cmd_ensemble(int argc, const char **argv)
     cli_operands(context, &operand_count);
     code = operand_count > 0 ? cli_misuse("ensemble: takes no operands") : check(&r);
     if (code == CLI_DONE) code = run(&r);
-    char *owned[] = {r.recordings, r.sessions, r.validate, r.output, r.core,
-                     r.front,      r.network,  r.tap,      r.stem,   r.cache};
+    char *owned[] = {r.recordings, r.sessions, r.validate, r.output, r.core,    r.front,
+                     r.network,    r.tap,      r.stem,     r.cache,  r.training};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         free(owned[i]);
     poptFreeContext(context);

@@ -54,6 +54,10 @@ static void test_common(void **state)
     cli_misused("--stem", ENSEMBLE(out, "1"), "--front", whole, "--tap", "layer1");
     cli_misused("--core", ENSEMBLE(out, "1"), "--core", whole);
     cli_misused("--cache", ENSEMBLE(out, "1"), "--cache", whole);
+    cli_misused("--training 'alone'", ENSEMBLE(out, "1"), "--training", "alone");
+    cli_misused("--blur", ENSEMBLE(out, "1"), "--training", "paper", "--blur", "0.5");
+    cli_misused("--training", "ensemble", "-R", rec, "-s", "a", "-o", out, "--core", whole,
+                "--training", "joint");
 }
 
 static void test_report(void **state)
@@ -156,10 +160,9 @@ static void test_impossible_wishes(void **state)
     cli_assert_only(root, ";rec;whole.safetensors;");
 }
 
-static void test_killed_runs_end_the_same(void **state)
+/* Runs the command, killed at random times, until it ends as `expected`. */
+static void check_kills(const char *const *args, const char *expected)
 {
-    (void)state;
-    const char *const args[] = {"ventral", ENSEMBLE(out, "2"), NULL};
     vt_rng rng;
     int all = 0;
     vt_rng_init(&rng, (uint64_t)getpid(), VT_RNG_SPLIT, 0, 0);
@@ -173,13 +176,48 @@ static void test_killed_runs_end_the_same(void **state)
                 break;
             }
             cli_free(&r);
-            if (access(out, F_OK) == 0) cli_assert_same_file(whole, out); /* whole or absent */
+            if (access(out, F_OK) == 0) cli_assert_same_file(expected, out); /* whole or absent */
         }
-        cli_assert_same_file(whole, out);
+        cli_assert_same_file(expected, out);
         unlink(out);
         if (all == 0) whole_seconds /= 2;
     }
     print_message("%d kills\n", all);
+}
+
+static void test_killed_runs_end_the_same(void **state)
+{
+    (void)state;
+    check_kills((const char *const[]){"ventral", ENSEMBLE(out, "2"), NULL}, whole);
+    cli_assert_only(root, ";rec;whole.safetensors;");
+}
+
+/* One session at a time: what is reported, that readouts come after, and killed runs. */
+static void test_paper(void **state)
+{
+    (void)state;
+    const char *core = cli_join(root, "core.safetensors");
+    json_t *r = cli_json(ENSEMBLE(core, "2"), "--training", "paper", "--validate", "b:first");
+    json_t *members = json_object_get(r, "members"), *first = json_array_get(members, 0);
+    json_t *history = json_object_get(first, "history"), *last = json_array_get(history, 3);
+    assert_int_equal(4, json_integer_value(json_object_get(first, "visits")));
+    assert_true(json_integer_value(json_object_get(first, "best_visit")) >= 1);
+    assert_int_equal(4, json_array_size(history));
+    assert_int_equal(4, json_integer_value(json_object_get(last, "visit")));
+    assert_int_equal(2, json_integer_value(json_object_get(last, "passes")));
+    const char *session = json_string_value(json_object_get(last, "session"));
+    assert_true(strcmp(session, "a") == 0 || strcmp(session, "b") == 0);
+    json_decref(r);
+    unlink(core);
+    char *text = cli_output_of(cli_run(ENSEMBLE(core, "2"), "--training", "paper"));
+    if (!strstr(text, "none kept") || !strstr(text, "visit kept")) fail_msg("%s", text);
+    free(text);
+    check_kills((const char *const[]){"ventral", ENSEMBLE(out, "2"), "--training", "paper", NULL},
+                core);
+    cli_ok("ensemble", "--core", core, "-R", rec, "-s", "b:first", "-o", out);
+    cli_ok("score", out, "-R", rec, "-s", "b", "--half", "second");
+    unlink(out);
+    unlink(core);
     cli_assert_only(root, ";rec;whole.safetensors;");
 }
 
@@ -218,6 +256,7 @@ int main(void)
         cmocka_unit_test(test_front_end),
         cmocka_unit_test(test_impossible_wishes),
         cmocka_unit_test(test_killed_runs_end_the_same),
+        cmocka_unit_test(test_paper),
         cmocka_unit_test(test_checkpoints),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

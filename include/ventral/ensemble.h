@@ -48,12 +48,24 @@ const char *vt_ensemble_tap(const vt_model *model);
 /* One ensemble of the members of several with the same layers, front end and neurons. */
 vt_status vt_ensemble_join(vt_model **out, vt_model *const *models, int count);
 
+/* How a member is trained.
+ * joint: as vt_fit trains a core: all sessions are mixed in every step, each neuron keeps its
+ *   readout throughout, and the ensemble predicts them all.
+ * paper: as the published code does: one session at a time, visited in random order for as many
+ *   passes as the epoch has number, with a readout that starts anew at each visit. No neuron's
+ *   readout outlasts it: the ensemble ends at its embedding, which vt_fit_readout maps to a
+ *   session. See src/neural/fit_by_session.c. */
+typedef enum vt_ensemble_training { VT_TRAINING_JOINT, VT_TRAINING_PAPER } vt_ensemble_training;
+
 /* Training from recordings. `fit` says on what and how, as for vt_fit, whose defaults hold: its
  * filters are of no account, member i has its seed + i, and its checkpoint is the first part of the
- * names of the members' checkpoints, "CHECKPOINT.0" and on. */
+ * names of the members' checkpoints, "CHECKPOINT.0" and on. With `training` paper the defaults are
+ * 5 epochs, batch 64 and rate 2; weight decay and blur are VT_EINVAL, and so is a session of more
+ * than 200 neurons; patience counts visits. */
 typedef struct vt_ensemble_fit_options {
-    vt_ensemble_options shape; /* outputs and seed are of no account */
-    vt_model *front;           /* see vt_ensemble_new; NULL: stems on pixels */
+    vt_ensemble_training training; /* [joint] */
+    vt_ensemble_options shape;     /* outputs and seed are of no account */
+    vt_model *front;               /* see vt_ensemble_new; NULL: stems on pixels */
     const char *tap;
     const char *cache; /* file of the front end's features (see feature_cache.h), made or extended;
                           NULL: they are computed anew at every step, to the same bits */
@@ -65,9 +77,10 @@ typedef struct vt_ensemble_report {
     vt_fit_report *fits; /* one a member; vt_ensemble_report_free */
 } vt_ensemble_report;
 
-/* Trains one member after the other, each as vt_fit trains a compact model's core: on all sessions
- * at once, the readout of each kept throughout. The ensemble predicts spike counts of all sessions'
- * neurons, in their order; vt_fit_readout maps it to a new session.
+/* Trains one member after the other. The ensemble predicts spike counts of all sessions' neurons,
+ * in their order, unless no readout was kept; vt_fit_readout maps it to a new session. With
+ * `validation`, every epoch's core, or every visit's, is scored as vt_fit scores it, and the best
+ * one is kept. Of a training by visits, the reports' history has one entry a visit.
  *
  * With a checkpoint, a killed run called again goes on where it was saved last and ends in the
  * identical ensemble; members trained before are taken as they are, also when more are asked for.

@@ -41,10 +41,12 @@ typedef struct vt_fit_options {
 typedef struct vt_fit_epoch {
     double loss;       /* mean squared error of z-scored responses during training */
     double validation; /* median r on the validation images; NaN without */
+    /* Of a visit (see vt_ensemble_training): which of the sessions, and passes over its images. */
+    int session, passes;
 } vt_fit_epoch;
 
 typedef struct vt_fit_report {
-    int epochs;     /* trained */
+    int epochs;     /* trained; or visits */
     int best_epoch; /* the one kept, from 1 */
     bool resumed;   /* from a checkpoint */
     int64_t images, neurons;

@@ -37,11 +37,13 @@ static vt_status fit_member(vt_model **out, vt_fit_report *report,
         if (!checkpoint) status = VT_ENOMEM;
     }
     if (status == VT_OK)
-        status = vt_fit_core(out, report, &fit,
-                             &(vt_fit_subject){.core = core,
-                                               .front = options->front,
-                                               .tap = options->tap,
-                                               .cache = options->cache});
+        status =
+            vt_fit_core(out, report, &fit,
+                        &(vt_fit_subject){.core = core,
+                                          .front = options->front,
+                                          .tap = options->tap,
+                                          .cache = options->cache,
+                                          .by_session = options->training == VT_TRAINING_PAPER});
     free(checkpoint);
     vt_model_free(core);
     return status;

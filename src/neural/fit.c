@@ -39,11 +39,6 @@ static double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static int epoch_of(const vt_fit_run *run)
-{
-    return (int)(run->step / run->steps_per_epoch);
-}
-
 static void average_weights(vt_fit_run *run)
 {
     double t = (double)run->step;
@@ -57,6 +52,23 @@ static void average_weights(vt_fit_run *run)
     }
 }
 
+vt_status vt_fit_step(vt_fit_run *run, int64_t batch, double rate)
+{
+    VT_TRY(vt_fit_load_batch(run, batch));
+    vt_plan_set_step(run->plan, (uint32_t)run->step);
+    VT_TRY(vt_plan_forward(run->plan));
+    double loss = vt_tensor_get(vt_plan_output(run->plan, run->loss), 0);
+    if (!isfinite(loss))
+        return vt_error(VT_ENUMERIC,
+                        "the loss is not finite at step %lld: try a lower rate than %g",
+                        (long long)run->step, run->options.rate);
+    VT_TRY(vt_plan_backward(run->plan));
+    VT_TRY(vt_optimizer_step(run->optimizer, rate));
+    run->loss_sum += loss;
+    run->step++;
+    return VT_OK;
+}
+
 static vt_status take_step(vt_fit_run *run)
 {
     const vt_fit_options *o = &run->options;
@@ -66,36 +78,31 @@ static vt_status take_step(vt_fit_run *run)
                             .epochs = o->epochs};
     double epoch = (double)run->step / (double)run->steps_per_epoch;
     double rate = fmax(vt_schedule_rate(&schedule, epoch), 1e-3 * o->rate);
-    VT_TRY(vt_fit_load_batch(run, run->step % run->steps_per_epoch));
-    vt_plan_set_step(run->plan, (uint32_t)run->step);
-    VT_TRY(vt_plan_forward(run->plan));
-    double loss = vt_tensor_get(vt_plan_output(run->plan, run->loss), 0);
-    if (!isfinite(loss))
-        return vt_error(VT_ENUMERIC,
-                        "the loss is not finite at step %lld: try a lower rate than %g",
-                        (long long)run->step, o->rate);
-    VT_TRY(vt_plan_backward(run->plan));
-    VT_TRY(vt_optimizer_step(run->optimizer, rate));
-    run->loss_sum += loss;
-    run->step++;
+    VT_TRY(vt_fit_step(run, run->step % run->steps_per_epoch, rate));
     average_weights(run);
+    return VT_OK;
+}
+
+vt_status vt_fit_end_round(vt_fit_run *run, double loss)
+{
+    vt_fit_epoch *record = &run->history[run->done];
+    record->loss = loss;
+    record->validation = NAN;
+    if (run->validation.session) VT_TRY(vt_fit_validate(run, run->average, &record->validation));
+    run->done++;
+    double score = run->validation.session ? record->validation : run->done;
+    if (run->best_epoch == 0 || score > run->best_score) {
+        run->best_epoch = run->done;
+        run->best_score = score;
+        memcpy(run->best, run->average, (size_t)run->floats * sizeof *run->best);
+    }
+    run->loss_sum = 0;
     return VT_OK;
 }
 
 static vt_status end_epoch(vt_fit_run *run)
 {
-    int epoch = epoch_of(run);
-    vt_fit_epoch *record = &run->history[epoch - 1];
-    record->loss = run->loss_sum / (double)run->steps_per_epoch;
-    record->validation = NAN;
-    if (run->validation.session) VT_TRY(vt_fit_validate(run, run->average, &record->validation));
-    double score = run->validation.session ? record->validation : epoch;
-    if (run->best_epoch == 0 || score > run->best_score) {
-        run->best_epoch = epoch;
-        run->best_score = score;
-        memcpy(run->best, run->average, (size_t)run->floats * sizeof *run->best);
-    }
-    run->loss_sum = 0;
+    VT_TRY(vt_fit_end_round(run, run->loss_sum / (double)run->steps_per_epoch));
     if (run->options.blur > 0)
         VT_TRY(vt_blur_kernels(run->graph, ".depthwise_kernel", run->options.blur));
     return VT_OK;
@@ -103,66 +110,70 @@ static vt_status end_epoch(vt_fit_run *run)
 
 /* ---- the loop ---- */
 
-static vt_status report_progress(const vt_fit_run *run, int64_t total)
+static vt_status report_progress(const vt_fit_run *run)
 {
     char line[160];
-    int done = epoch_of(run);
+    int done = run->done;
     int64_t in_epoch = run->step % run->steps_per_epoch;
     double loss = in_epoch ? run->loss_sum / (double)in_epoch
                   : done   ? run->history[done - 1].loss
                            : NAN;
     int used = snprintf(line, sizeof line, "epoch %d of %d, loss %.4f",
-                        done < run->options.epochs ? done + 1 : done, run->options.epochs, loss);
+                        done < run->rounds ? done + 1 : done, run->rounds, loss);
     if (done > 0 && isfinite(run->history[done - 1].validation))
         snprintf(line + used, sizeof line - (size_t)used, ", validation r %.4f",
                  run->history[done - 1].validation);
     return vt_progress_report(run->options.progress, run->step * run->options.batch,
-                              total * run->options.batch, line);
+                              run->steps * run->options.batch, line);
 }
 
-static bool out_of_patience(const vt_fit_run *run)
+bool vt_fit_out_of_patience(const vt_fit_run *run)
 {
-    int epoch = epoch_of(run);
     return run->options.patience > 0 && run->validation.session &&
-           epoch - run->best_epoch >= run->options.patience;
+           run->done - run->best_epoch >= run->options.patience;
+}
+
+vt_status vt_fit_keep(vt_fit_run *run, vt_status status, bool due)
+{
+    if (run->saved == 0) run->saved = seconds();
+    if (status == VT_OK && !due && seconds() - run->saved <= SECONDS_BETWEEN_SAVES) return VT_OK;
+    vt_error_state why;
+    vt_error_save(&why, status);
+    VT_TRY(vt_fit_save(run));
+    run->saved = seconds();
+    return status == VT_OK ? VT_OK : vt_error_restore(&why);
 }
 
 static vt_status train(vt_fit_run *run)
 {
-    int64_t total = run->steps_per_epoch * run->options.epochs;
-    double saved = seconds();
     int shuffled = -1;
-    while (run->step < total && !out_of_patience(run)) {
-        if (shuffled != epoch_of(run)) vt_fit_shuffle(run, shuffled = epoch_of(run));
+    while (run->step < run->steps && !vt_fit_out_of_patience(run)) {
+        if (shuffled != run->done) vt_fit_shuffle(run, shuffled = run->done);
         VT_TRY(take_step(run));
         bool epoch_ends = run->step % run->steps_per_epoch == 0;
         if (epoch_ends) VT_TRY(end_epoch(run));
-        vt_status status = report_progress(run, total);
-        if (status != VT_OK || epoch_ends || seconds() - saved > SECONDS_BETWEEN_SAVES) {
-            vt_error_state why;
-            vt_error_save(&why, status);
-            VT_TRY(vt_fit_save(run));
-            saved = seconds();
-            if (status != VT_OK) return vt_error_restore(&why);
-        }
+        VT_TRY(vt_fit_keep(run, report_progress(run), epoch_ends));
     }
     return VT_OK;
 }
 
-static vt_status prepare(vt_fit_run *run, const vt_fit_options *options)
+static vt_status fit_jointly(vt_fit_run *run, const vt_fit_options *options)
 {
     VT_TRY(resolve(&run->options, options));
-    VT_TRY(vt_arena_new(&run->arena));
     VT_TRY(vt_fit_open_data(run));
-    VT_TRY(vt_arena_alloc(run->arena, &run->history,
-                          (size_t)run->options.epochs * sizeof *run->history, "history"));
+    run->rounds = run->options.epochs;
+    run->steps = run->steps_per_epoch * run->rounds;
+    VT_TRY(vt_arena_alloc(run->arena, &run->history, (size_t)run->rounds * sizeof *run->history,
+                          "history"));
     VT_TRY(vt_fit_make_network(run));
-    return vt_fit_resume(run);
+    VT_TRY(vt_fit_resume(run));
+    run->done = (int)(run->step / run->steps_per_epoch);
+    return train(run);
 }
 
 static vt_status make_report(vt_fit_report *out, const vt_fit_run *run)
 {
-    int epochs = epoch_of(run);
+    int epochs = run->done;
     vt_fit_epoch *history = vt_alloc((size_t)epochs, sizeof *history);
     if (!history) return VT_ENOMEM;
     memcpy(history, run->history, (size_t)epochs * sizeof *history);
@@ -180,9 +191,11 @@ vt_status vt_fit_core(vt_model **out, vt_fit_report *report, const vt_fit_option
 {
     vt_fit_run run = {.subject = *subject};
     vt_model *model = NULL;
-    vt_status status = prepare(&run, options);
-    if (status == VT_OK) status = train(&run);
-    if (status == VT_OK) status = vt_fit_export(&model, &run, run.best, true);
+    vt_status status = vt_arena_new(&run.arena);
+    if (status == VT_OK)
+        status =
+            subject->by_session ? vt_fit_by_session(&run, options) : fit_jointly(&run, options);
+    if (status == VT_OK) status = vt_fit_export(&model, &run, run.best, !subject->by_session);
     if (status == VT_OK && report) status = make_report(report, &run);
     vt_fit_free_network(&run);
     if (run.arena) vt_fit_close_data(&run);

@@ -38,6 +38,7 @@ static vt_status describe(char **out, const vt_fit_run *run)
                              "core", core, "epochs", o->epochs, "batch", o->batch, "rate", o->rate,
                              "decay", o->weight_decay, "blur", o->blur, "patience", o->patience,
                              "seed", (json_int_t)o->seed);
+    if (run->subject.by_session) json_object_set_new(root, "training", json_string("by session"));
     if (*front) json_object_set_new(root, "front", json_string(front));
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
@@ -64,9 +65,11 @@ static vt_status put_numbers(vt_tensor_map *map, const vt_fit_run *run)
     v[1] = run->loss_sum;
     v[2] = run->best_epoch;
     v[3] = run->best_score;
-    VT_TRY(vt_tensor_map_add(map, "run.history", VT_F64, 2, (int64_t[]){run->options.epochs, 2},
-                             &history));
-    memcpy(history.data, run->history, vt_tensor_bytes(&history));
+    VT_TRY(vt_tensor_map_add(map, "run.history", VT_F64, 2, (int64_t[]){run->rounds, 2}, &history));
+    for (int i = 0; i < run->rounds; i++) {
+        ((double *)history.data)[2 * i] = run->history[i].loss;
+        ((double *)history.data)[2 * i + 1] = run->history[i].validation;
+    }
     return VT_OK;
 }
 
@@ -124,18 +127,20 @@ static vt_status take(vt_fit_run *run, const vt_tensor_map *map)
     const vt_tensor *average = get(map, "run.average", VT_F32, run->floats);
     const vt_tensor *best = get(map, "run.best", VT_F32, run->floats);
     const vt_tensor *numbers = get(map, "run.numbers", VT_F64, 4);
-    const vt_tensor *history = get(map, "run.history", VT_F64, 2 * (int64_t)run->options.epochs);
+    const vt_tensor *history = get(map, "run.history", VT_F64, 2 * (int64_t)run->rounds);
     if (!weights || !average || !best || !numbers || !history)
         return vt_error(VT_EFORMAT, "%s: the checkpoint is incomplete", path);
     const double *v = numbers->data;
-    int64_t steps = run->steps_per_epoch * run->options.epochs;
-    if (!(v[0] >= 0 && v[0] <= (double)steps && v[2] >= 0 && v[2] <= run->options.epochs))
+    if (!(v[0] >= 0 && v[0] <= (double)run->steps && v[2] >= 0 && v[2] <= run->rounds))
         return vt_error(VT_EFORMAT, "%s: the checkpoint's counters are out of range", path);
     VT_TRY(vt_optimizer_load(run->optimizer, map, path));
     vt_weights_scatter(run->graph, weights->data);
     memcpy(run->average, average->data, vt_tensor_bytes(average));
     memcpy(run->best, best->data, vt_tensor_bytes(best));
-    memcpy(run->history, history->data, vt_tensor_bytes(history));
+    for (int i = 0; i < run->rounds; i++) {
+        run->history[i].loss = ((const double *)history->data)[2 * i];
+        run->history[i].validation = ((const double *)history->data)[2 * i + 1];
+    }
     run->step = (int64_t)v[0];
     run->loss_sum = v[1];
     run->best_epoch = (int)v[2];

@@ -120,6 +120,8 @@ vt_status vt_fit_open_data(vt_fit_run *run)
         g->first = run->neurons;
         run->neurons += g->neurons;
     }
+    run->outputs = run->neurons; /* those of other sessions have no response to an image */
+    run->absent = NAN;
     if (o->validation) VT_TRY(open_group(run, &run->validation, o->validation));
     VT_TRY(open_features(run));
     return list_samples(run);
@@ -155,12 +157,12 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Responses of one sample; neurons of other sessions have none. */
+/* Responses of one sample. */
 static void fill_target(const vt_fit_run *run, const vt_fit_sample *s, float *target)
 {
     const vt_fit_group *g = &run->groups[s->group];
-    for (int64_t i = 0; i < run->neurons; i++)
-        target[i] = NAN;
+    for (int64_t i = 0; i < run->outputs; i++)
+        target[i] = run->absent;
     for (int64_t i = 0; i < g->neurons; i++)
         target[g->first + i] =
             (float)((g->responses[i * g->images + s->image] - g->mean[i]) / g->sd[i]);
@@ -192,7 +194,7 @@ vt_status vt_fit_load_batch(vt_fit_run *run, int64_t step)
     int batch = run->options.batch;
     int64_t indices[batch], images[batch];
     vt_tensor *input = vt_plan_input(run->plan, run->image);
-    float *groups = vt_plan_input(run->plan, run->group)->data;
+    vt_tensor *groups = vt_plan_input(run->plan, run->group); /* NULL: the readout is one for all */
     float *targets = vt_plan_input(run->plan, run->target)->data;
     int64_t floats = vt_tensor_count(input) / batch;
     memcpy(indices, run->order + step * batch, sizeof indices);
@@ -203,8 +205,8 @@ vt_status vt_fit_load_batch(vt_fit_run *run, int64_t step)
              count++) {
             const vt_fit_sample *s = &run->samples[indices[first + count]];
             images[count] = s->image;
-            groups[first + count] = (float)group;
-            fill_target(run, s, targets + (first + count) * run->neurons);
+            if (groups) ((float *)groups->data)[first + count] = (float)group;
+            fill_target(run, s, targets + (first + count) * run->outputs);
         }
         VT_TRY(vt_fit_load_images(run, &run->groups[group], images, count,
                                   (float *)input->data + first * floats));

@@ -35,7 +35,7 @@ static vt_status build(vt_fit_run *run)
     vt_graph *g = run->graph;
     run->image = vt_input(g, "image", 3, size);
     run->group = vt_input(g, "session", 1, (int64_t[]){1});
-    run->target = vt_input(g, "responses", 1, (int64_t[]){run->neurons});
+    run->target = vt_input(g, "responses", 1, (int64_t[]){run->outputs});
     vt_node x = vt_graph_copy(g, run->image, core->graph, core->core_input, core->output, "");
     run->map = x;
     x = vt_batch_norm(
@@ -91,11 +91,8 @@ static vt_status make_optimizer(vt_fit_run *run)
     return VT_OK;
 }
 
-vt_status vt_fit_make_network(vt_fit_run *run)
+vt_status vt_fit_make_plan(vt_fit_run *run)
 {
-    VT_TRY(build(run));
-    initialise(run);
-    VT_TRY(make_optimizer(run));
     run->floats = vt_weights_count(run->graph);
     size_t bytes = (size_t)run->floats * sizeof(float);
     VT_TRY(vt_arena_alloc(run->arena, &run->average, bytes, "averaged weights"));
@@ -108,6 +105,14 @@ vt_status vt_fit_make_network(vt_fit_run *run)
                                           .outputs = &run->loss,
                                           .output_count = 1,
                                           .seed = run->options.seed});
+}
+
+vt_status vt_fit_make_network(vt_fit_run *run)
+{
+    VT_TRY(build(run));
+    initialise(run);
+    VT_TRY(make_optimizer(run));
+    return vt_fit_make_plan(run);
 }
 
 void vt_fit_free_network(vt_fit_run *run)

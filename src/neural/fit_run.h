@@ -40,6 +40,7 @@ typedef struct vt_fit_subject {
                                     none */
     const char *tap;
     const char *cache; /* file of the front end's features; NULL: kept nowhere */
+    bool by_session;   /* see fit_by_session.c */
 } vt_fit_subject;
 
 typedef struct vt_fit_sample {
@@ -54,6 +55,8 @@ typedef struct vt_fit_run {
     /* data */
     vt_fit_group *groups, validation; /* validation.session NULL: none */
     int64_t neurons, sample_count, steps_per_epoch;
+    int64_t outputs; /* of the network */
+    float absent;    /* target of an output that a sample has no response for; NaN: it is none */
     vt_fit_sample *samples;
     int64_t *order;             /* of samples in the present epoch */
     vt_feature_cache *features; /* of the front end, with the images it sees; NULL: none */
@@ -67,12 +70,14 @@ typedef struct vt_fit_run {
     float *average; /* running average of them */
     float *best;    /* the average of the best epoch */
     /* state */
-    int64_t step;
-    double loss_sum; /* of the present epoch's steps so far */
+    int64_t step, steps; /* so far, and in all */
+    double loss_sum;     /* of the present epoch's steps so far */
+    int done, rounds;    /* epochs, or visits, that have ended, and in all */
     int best_epoch;
     double best_score;
-    vt_fit_epoch *history; /* options.epochs of them */
+    vt_fit_epoch *history; /* `rounds` of them */
     bool resumed;
+    double saved; /* when, in seconds */
 } vt_fit_run;
 
 /* fit_data.c */
@@ -96,8 +101,24 @@ vt_status vt_fit_validate(vt_fit_run *run, float *block, double *out);
 vt_status vt_fit_core(vt_model **out, vt_fit_report *report, const vt_fit_options *options,
                       const vt_fit_subject *subject);
 
+/* The loop of one optimisation step, of whose loss the run's sum is told; the rate is for the
+ * message when it is not finite. */
+vt_status vt_fit_step(vt_fit_run *run, int64_t batch, double rate);
+/* Ends an epoch or a visit: its record, `loss` and the score of the core with the run's averaged
+ * weights, and whether these are the best. */
+vt_status vt_fit_end_round(vt_fit_run *run, double loss);
+bool vt_fit_out_of_patience(const vt_fit_run *run);
+/* After a step: saves the state when it is `due`, when a minute has gone by or when `status` ends
+ * the run; returns that, or the failure to save. */
+vt_status vt_fit_keep(vt_fit_run *run, vt_status status, bool due);
+
+/* fit_by_session.c: the whole training of a run whose subject and arena are there. */
+vt_status vt_fit_by_session(vt_fit_run *run, const vt_fit_options *options);
+
 /* fit_network.c */
 vt_status vt_fit_make_network(vt_fit_run *run);
+/* The blocks of weights, and the plan that trains. */
+vt_status vt_fit_make_plan(vt_fit_run *run);
 void vt_fit_free_network(vt_fit_run *run);
 /* The model that the parameters in `block` (vt_weights_gather) make: readout as mixing and
  * pooling stages, normalizations of features and responses folded in. Without `readout` it ends at
