@@ -214,6 +214,9 @@ static void test_paper(void **state)
     free(text);
     check_kills((const char *const[]){"ventral", ENSEMBLE(out, "2"), "--training", "paper", NULL},
                 core);
+    cli_fails("core.safetensors", "no neurons", "predict", core, "--images",
+              cli_join(rec, "images/images_b.zip"), "-o", out);
+    cli_fails("core.safetensors", "0 outputs", "score", core, "-R", rec, "-s", "b");
     cli_ok("ensemble", "--core", core, "-R", rec, "-s", "b:first", "-o", out);
     cli_ok("score", out, "-R", rec, "-s", "b", "--half", "second");
     unlink(out);

@@ -30,7 +30,8 @@ vt_status vt_predict(vt_model *const *models, int count, vt_stimulus_set *stimul
                      const vt_predict_options *options);
 
 /* Predicted responses, float32 (sum of the models' outputs, end - begin), into `out`, which
- * vt_tensor_free gives back. options->receive and tap are not used. */
+ * vt_tensor_free gives back. options->receive and tap are not used. VT_EINVAL for a model without
+ * outputs. */
 vt_status vt_predict_responses(vt_tensor *out, vt_model *const *models, int count,
                                vt_stimulus_set *stimuli, const vt_predict_options *options);
 

@@ -139,6 +139,13 @@ vt_status vt_predict_responses(vt_tensor *out, vt_model *const *models, int coun
 {
     vt_predict_options o = *options;
     vt_tensor responses;
+    for (int m = 0; m < count; m++)
+        if (vt_model_outputs(models[m]) < 1)
+            return vt_error(
+                VT_EINVAL,
+                "%s has no neurons to predict; fit it a readout (--core), or name a node "
+                "(--tap)",
+                vt_model_label(models[m]));
     int64_t rows = 0, *first_row = vt_alloc((size_t)count, sizeof *first_row);
     if (!first_row) return VT_ENOMEM;
     for (int m = 0; m < count; m++) {
