@@ -17,6 +17,8 @@ static const cli_command commands[] = {
     {"train", "a network of V1 trained to classify images", cmd_train},
     {"evaluate", "how well a network classifies images, also corrupted ones", cmd_evaluate},
     {"attack", "how well a network classifies images changed to fool it", cmd_attack},
+    {"physiology", "tuning properties of neurons, and how like those of V1 they are",
+     cmd_physiology},
     {"select", "which images of a pool to show next", cmd_select},
     {"prune", "compact models without the filters that change little", cmd_prune},
     {"stimuli", "the gratings that properties of V1 are measured with", cmd_stimuli},

@@ -65,7 +65,7 @@ static inline void cli_drop_progress(char *text)
     static const char *const tasks[] = {"predict ",  "predictivity ", "score ",   "fit ",
                                         "ensemble ", "simulate ",     "corrupt ", "select ",
                                         "train ",    "evaluate ",     "attack ",  "prune ",
-                                        "distill ",  "compress ",     "stimuli "};
+                                        "distill ",  "compress ",     "stimuli ", "physiology "};
     char *to = text;
     for (char *line = text, *next; *line; line = next) {
         next = line + strcspn(line, "\n");

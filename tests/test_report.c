@@ -114,6 +114,7 @@ static void fill_page(vt_page *page)
     const char *row[] = {"3", "dot & edge", "0.71"};
     vt_page_heading(page, "Scores <of> neurons");
     vt_page_paragraph(page, "r² & \"more\"");
+    vt_page_link(page, "a \"b\"/index.html", "model <c>");
     vt_page_code(page, "ventral fit 'a' > b\n  next");
     vt_page_row_begin(page);
     vt_page_figure(page, "figures/a b.png", "a \"quoted\" <alt>", "caption <i>", 120);
@@ -132,6 +133,7 @@ static void test_page(void **state)
     fill_page(page);
     assert_ok(vt_page_write(page, path));
     vt_page_free(page);
+    assert_contains(path, "<a href=\"a%20%22b%22/index.html\">model &lt;c&gt;</a>");
     assert_contains(path, "<title>A &lt;script&gt;alert(1)&lt;/script&gt; title</title>");
     assert_contains(path, "<h2>Scores &lt;of&gt; neurons</h2>");
     assert_contains(path, "<p>r² &amp; &quot;more&quot;</p>");
@@ -366,6 +368,36 @@ static void test_lines_and_strips(void **state)
     assert_contains(in_folder("strips.tsv"), "0\t0.7\n1\tNaN\n2\t0.45\n");
 }
 
+static void test_distribution(void **state)
+{
+    (void)state;
+    need_gnuplot();
+    const double edges[] = {0.25, 0.5, 1, 4}, shares[] = {0.5, 0, 0.5}, other[] = {0.2, 0.7, 0.1};
+    const double whole[] = {0, 0.5, 1}, none[] = {NAN, NAN};
+    const char *answers[] = {"no", "it's"};
+    vt_plot_options o = {.x_label = "size", .width = 300, .height = 200};
+    vt_plot_histogram h = {
+        .bins = 3, .edges = edges, .logarithmic = true, .shares = shares, .reference = other};
+    assert_ok(vt_plot_distribution(in_folder("shares.png"), &o, &h));
+    assert_drawn(in_folder("shares.png"), 200, 300, 1000);
+    assert_contains(in_folder("shares.tsv"), "0.5\t1\t0\n1\t4\t0.5\n");
+    assert_contains(in_folder("shares.tsv"), "0.25\t0\n0.25\t0.2\n0.5\t0.2\n0.5\t0.7\n");
+    assert_contains(in_folder("shares.tsv"), "4\t0.1\n4\t0\n");
+    h = (vt_plot_histogram){.bins = 2, .edges = whole, .shares = none, .bin_names = answers};
+    assert_ok(vt_plot_distribution(in_folder("names.svg"), &o, &h));
+    assert_contains(in_folder("names.gp"), "'it''s' 0.75");
+    h.logarithmic = true;
+    assert_status(VT_EINVAL, vt_plot_distribution(in_folder("a.svg"), &o, &h));
+    h.edges = (const double[]){1, 1, 2};
+    assert_status(VT_EINVAL, vt_plot_distribution(in_folder("a.svg"), &o, &h));
+    h.bins = 0;
+    assert_status(VT_EINVAL, vt_plot_distribution(in_folder("a.svg"), &o, &h));
+    vt_plot_curve curve = {NULL, edges, other, 3};
+    o.x_octaves = true;
+    assert_ok(vt_plot_curves(in_folder("octaves.svg"), &o, &curve, 1));
+    assert_contains(in_folder("octaves.gp"), "set logscale x 2");
+}
+
 static void test_figure_refused(void **state)
 {
     (void)state;
@@ -453,6 +485,7 @@ int main(void)
         cmocka_unit_test(test_circle),
         cmocka_unit_test(test_scatter),
         cmocka_unit_test(test_lines_and_strips),
+        cmocka_unit_test(test_distribution),
         cmocka_unit_test(test_figure_refused),
         cmocka_unit_test(test_without_gnuplot),
         cmocka_unit_test(test_failing_gnuplot),

@@ -492,6 +492,55 @@ static void test_bad_recordings(void **state)
     }
 }
 
+/* What is stored is what is loaded. */
+static void test_stored(void **state)
+{
+    (void)state;
+    vt_tensor_map *map = recording(NEURONS), *stored;
+    vt_tuning t, again;
+    assert_ok(vt_tuning_measure(&t, map));
+    t.study[2].measured = false; /* as if its stimuli had not been shown */
+    assert_ok(vt_tensor_map_new(&stored));
+    assert_ok(vt_tuning_store(stored, &t));
+    t.study[2].measured = true;
+    assert_ok(vt_tuning_load(&again, stored));
+    assert_int_equal(NEURONS, again.neurons);
+    for (int s = 0; s < VT_STUDIES; s++) {
+        const vt_study_tuning *a = &t.study[s], *b = &again.study[s];
+        int properties;
+        vt_study_properties(s, &properties);
+        assert_true(b->measured == (s != 2));
+        if (!b->measured) continue;
+        size_t n = (size_t)a->neurons;
+        assert_true(a->neurons == b->neurons && a->points == b->points);
+        assert_memory_equal(a->neuron, b->neuron, n * sizeof(int64_t));
+        assert_memory_equal(a->values, b->values, n * (size_t)properties * sizeof(double));
+        assert_memory_equal(a->curves, b->curves, n * (size_t)a->points * sizeof(double));
+        assert_memory_equal(a->x, b->x, (size_t)a->points * sizeof(double));
+        assert_memory_equal(a->preferred, b->preferred, n * 3 * sizeof(double));
+    }
+    vt_tuning_free(&again);
+    assert_status(VT_EFORMAT, vt_tuning_load(&again, map));
+    assert_message("recorded");
+
+    /* a neuron that was not recorded; an array that is missing */
+    ((int64_t *)vt_tensor_map_find(stored, "neuron.cavanaugh2002a")->data)[1] = NEURONS;
+    assert_status(VT_EFORMAT, vt_tuning_load(&again, stored));
+    assert_message("neuron 3 of 3");
+    vt_tensor_map_free(map);
+    assert_ok(vt_tensor_map_new(&map));
+    for (int i = 0; i < vt_tensor_map_count(stored); i++) {
+        const vt_tensor *from = vt_tensor_map_at(stored, i);
+        if (strcmp(from->name, "curve.schiller1976") != 0)
+            assert_ok(vt_tensor_map_add_copy(map, from->name, from));
+    }
+    assert_status(VT_EFORMAT, vt_tuning_load(&again, map));
+    assert_message("curve.schiller1976");
+    vt_tuning_free(&t);
+    vt_tensor_map_free(map);
+    vt_tensor_map_free(stored);
+}
+
 static void test_short_memory(void **state)
 {
     (void)state;
@@ -526,6 +575,7 @@ int main(void)
         cmocka_unit_test(test_degenerate_neurons),
         cmocka_unit_test(test_textures_in_any_order),
         cmocka_unit_test(test_bad_recordings),
+        cmocka_unit_test(test_stored),
         cmocka_unit_test(test_short_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

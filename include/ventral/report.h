@@ -19,6 +19,7 @@ extern "C" {
 typedef struct vt_plot_options {
     const char *title, *x_label, *y_label; /* NULL: none */
     int width, height;                     /* pixels; 0: 480 x 360 */
+    bool x_octaves;                        /* curves: x > 0, on a logarithmic axis */
 } vt_plot_options;
 
 /* Whether gnuplot can be run: to ask before hours of work whose end is a figure. */
@@ -47,6 +48,18 @@ typedef struct vt_plot_curve {
 /* Lines through points (x, y), in their order. */
 vt_status vt_plot_curves(const char *path, const vt_plot_options *options,
                          const vt_plot_curve *curves, int count);
+
+/* Shares of what falls into bins, as bars, and of what it is compared with, as a line of steps. */
+typedef struct vt_plot_histogram {
+    int bins;
+    const double *edges;              /* (bins + 1), rising */
+    bool logarithmic;                 /* on a logarithmic axis: edges > 0 */
+    const double *shares, *reference; /* (bins); reference may be NULL */
+    const char *const *bin_names;     /* (bins) below the bars; NULL: values at the edges */
+} vt_plot_histogram;
+
+vt_status vt_plot_distribution(const char *path, const vt_plot_options *options,
+                               const vt_plot_histogram *histogram);
 
 /* A column of points a group with its median as a bar; group[i] < group_count says whose values[i]
  * is. Points are spread sideways so that none hides another. */
@@ -88,6 +101,8 @@ vt_status vt_page_new(vt_page **out, const char *title);
 void vt_page_free(vt_page *page);
 void vt_page_heading(vt_page *page, const char *text);
 void vt_page_paragraph(vt_page *page, const char *text);
+/* A paragraph that leads to another page; `target` is relative to this one. */
+void vt_page_link(vt_page *page, const char *target, const char *text);
 void vt_page_code(vt_page *page, const char *text); /* kept as it is, line by line */
 /* Figures that follow stand side by side as far as the window allows, until `row_end`. */
 void vt_page_row_begin(vt_page *page);

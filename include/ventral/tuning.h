@@ -103,6 +103,13 @@ void vt_tuning_free(vt_tuning *tuning);
 /* Values (study.neurons) of one property, allocated, to be freed; *count of them. */
 vt_status vt_tuning_values(double **out, int64_t *count, const vt_tuning *tuning, int property);
 
+/* Puts a result into a map, for vt_npz_write, and takes it out again: recorded, the number of
+ * neurons, and of each study measured neuron.STUDY, properties.STUDY, curve.STUDY, curve.STUDY.x
+ * and preferred.STUDY, as vt_study_tuning has them. VT_EFORMAT when the map holds no such result.
+ */
+vt_status vt_tuning_store(vt_tensor_map *map, const vt_tuning *tuning);
+vt_status vt_tuning_load(vt_tuning *out, const vt_tensor_map *map);
+
 #ifdef __cplusplus
 }
 #endif

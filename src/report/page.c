@@ -74,6 +74,13 @@ void vt_page_paragraph(vt_page *page, const char *text)
     element(page, "<p>", text, "</p>\n");
 }
 
+void vt_page_link(vt_page *page, const char *target, const char *text)
+{
+    vt_text_add(&page->text, "<p><a href=\"");
+    vt_text_url(&page->text, target);
+    element(page, "\">", text, "</a></p>\n");
+}
+
 void vt_page_code(vt_page *page, const char *text)
 {
     element(page, "<pre>", text, "</pre>\n");

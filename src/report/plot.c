@@ -1,4 +1,4 @@
-/* Scatter plots, lines and strips, as scripts and tables for gnuplot. */
+/* Scatter plots, lines, histograms and strips, as scripts and tables for gnuplot. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +46,8 @@ static vt_status plot_init(plot *out, const char *path, const vt_plot_options *o
     vt_text_add(s, "# Run `gnuplot` on this file, in its folder, to draw the figure again.\n"
                    "set encoding utf8\n");
     vt_text_format(s, "set terminal %s size %d,%d font 'sans,%d' background '#ffffff'\n",
-                   p.figure.svg ? "svg" : "pngcairo", width, height, p.figure.svg ? 13 : 11);
+                   p.figure.svg ? "svg" : "pngcairo", width, height,
+                   (p.figure.svg ? 13 : 11) - (width < 400 ? 2 : 0));
     vt_text_add(s, "name = ");
     vt_text_gnuplot(s, p.figure.name);
     vt_text_format(s,
@@ -154,6 +155,8 @@ static vt_status plot_curves(const char *path, const vt_plot_options *options,
     for (int i = 0; i < count; i++)
         add_curve(&p, &curves[i], i + 1);
     if (named > 1) vt_text_add(&p.script, "set key top right noenhanced\n");
+    if (options->x_octaves)
+        vt_text_add(&p.script, "set logscale x 2\nset xtics 4\nset format x '%g'\n");
     vt_text_format(&p.script, "set xrange [%s]\nplot ", range);
     for (int i = 0; i < count; i++) {
         vt_text_format(&p.script,
@@ -175,6 +178,10 @@ vt_status vt_plot_curves(const char *path, const vt_plot_options *options,
     for (int i = 0; i < count; i++)
         finite += widen(&low, &high, curves[i].x, curves[i].count);
     if (finite == 0) return nothing(path);
+    if (options->x_octaves && low > 0) {
+        snprintf(range, sizeof range, "%.6g:%.6g", low / 1.1, high * 1.1);
+        return plot_curves(path, options, curves, count, range);
+    }
     double margin = high > low ? 0.03 * (high - low) : 1;
     snprintf(range, sizeof range, "%.6g:%.6g", low - margin, high + margin);
     return plot_curves(path, options, curves, count, range);
@@ -195,6 +202,103 @@ vt_status vt_plot_lines(const char *path, const vt_plot_options *options, const 
     vt_status status = plot_curves(path, options, curves, count, range);
     free(curves);
     return status;
+}
+
+/* ---- histograms ---- */
+
+static vt_status check_edges(const char *path, const vt_plot_histogram *h)
+{
+    for (int i = 0; i < h->bins; i++)
+        if (!(h->edges[i] < h->edges[i + 1]) || !isfinite(h->edges[i]) ||
+            !isfinite(h->edges[i + 1]) || (h->logarithmic && !(h->edges[i] > 0)))
+            return vt_error(VT_EINVAL, "%s: edges %g and %g of a histogram's bin", path,
+                            h->edges[i], h->edges[i + 1]);
+    return VT_OK;
+}
+
+static void add_shares(plot *p, const vt_plot_histogram *h, const double *shares)
+{
+    for (int i = 0; i < h->bins; i++) {
+        vt_text_number(&p->data, h->edges[i]);
+        vt_text_add(&p->data, "\t");
+        vt_text_number(&p->data, h->edges[i + 1]);
+        vt_text_add(&p->data, "\t");
+        vt_text_number(&p->data, isfinite(shares[i]) ? shares[i] : 0);
+        vt_text_add(&p->data, "\n");
+    }
+}
+
+/* The outline of the bars, from the axis up and down to it again. */
+static void add_outline(plot *p, const vt_plot_histogram *h, const double *shares)
+{
+    for (int i = 0; i <= 2 * h->bins + 1; i++) {
+        int edge = i / 2, bin = (i - 1) / 2;
+        vt_text_number(&p->data, h->edges[edge]);
+        vt_text_add(&p->data, "\t");
+        vt_text_number(&p->data,
+                       i == 0 || i == 2 * h->bins + 1 || !isfinite(shares[bin]) ? 0 : shares[bin]);
+        vt_text_add(&p->data, "\n");
+    }
+}
+
+/* 1, 2 or 5 times a power of ten: about a quarter of the range. */
+static double tic_step(double range)
+{
+    double power = pow(10, floor(log10(range / 4))), times = range / 4 / power;
+    return power * (times < 1.5 ? 1 : times < 3.5 ? 2 : times < 7.5 ? 5 : 10);
+}
+
+static void add_axes(plot *p, const vt_plot_histogram *h)
+{
+    double first = h->edges[0], last = h->edges[h->bins], highest = 0;
+    for (int i = 0; i < h->bins; i++) {
+        if (isfinite(h->shares[i])) highest = fmax(highest, h->shares[i]);
+        if (h->reference) highest = fmax(highest, h->reference[i]);
+    }
+    vt_text_format(&p->script,
+                   "set xrange [%.9g:%.9g]\nset yrange [0:%.9g]\nset ytics %.9g\n"
+                   "unset grid\nset grid ytics lw 1 lc rgb '#e8e8e8' lt 1\n",
+                   first, last, highest > 0 ? 1.05 * highest : 1,
+                   tic_step(highest > 0 ? highest : 1));
+    if (h->bin_names) {
+        vt_text_add(&p->script, "set xtics scale 0 (");
+        for (int i = 0; i < h->bins; i++) {
+            vt_text_add(&p->script, i ? ", " : "");
+            vt_text_gnuplot(&p->script, h->bin_names[i]);
+            vt_text_format(&p->script, " %.9g", (h->edges[i] + h->edges[i + 1]) / 2);
+        }
+        vt_text_add(&p->script, ") noenhanced\n");
+    } else if (h->logarithmic) {
+        /* bins of an octave or half of one, or else parts of decades */
+        bool octaves = last / first < 300 && h->edges[1] / first < 2.1;
+        vt_text_format(&p->script, "set logscale x %d\nset xtics %d\nset format x '%%g'\n",
+                       octaves ? 2 : 10, octaves ? 4 : 10);
+    } else {
+        vt_text_format(&p->script, "set xtics %.9g\n", tic_step(last - first));
+    }
+}
+
+vt_status vt_plot_distribution(const char *path, const vt_plot_options *options,
+                               const vt_plot_histogram *histogram)
+{
+    const vt_plot_histogram *h = histogram;
+    plot p;
+    if (h->bins < 1) return nothing(path);
+    VT_TRY(check_edges(path, h));
+    VT_TRY(plot_init(&p, path, options));
+    vt_text_add(&p.data, "# from\tto\tshare\n");
+    add_shares(&p, h, h->shares);
+    add_axes(&p, h);
+    vt_text_add(&p.script, "plot name.'.tsv' index 0 using 1:(0):1:2:(0):3 with boxxyerror "
+                           "lc rgb '" INK "' fs solid 0.45 noborder");
+    if (h->reference) {
+        vt_text_add(&p.data, "\n\n# outline of the reference: value\tshare\n");
+        add_outline(&p, h, h->reference);
+        vt_text_add(&p.script,
+                    ", \\\n     '' index 1 using 1:2 with lines lw 2 lc rgb '" ACCENT "'");
+    }
+    vt_text_add(&p.script, "\n");
+    return plot_finish(&p, VT_OK);
 }
 
 /* ---- strips ---- */

@@ -1,0 +1,35 @@
+/* What `ventral physiology` measured, and how it is shown. */
+#ifndef VT_CLI_PHYSIOLOGY_H
+#define VT_CLI_PHYSIOLOGY_H
+
+#include "cli.h"
+
+/* The neurons of one layer of one model, or of one file of responses. */
+typedef struct physiology_result {
+    char *model, *layer; /* layer "": responses that were recorded elsewhere */
+    char *folder;        /* of its page, within the output folder; NULL: the output folder itself */
+    vt_tuning tuning;
+    vt_physiology_scores scores;
+} physiology_result;
+
+typedef struct physiology_results {
+    physiology_result *list;
+    int count;
+    vt_references *references;
+    const char *const *reference_files; /* beside those built in; NULL-terminated, may be NULL */
+} physiology_results;
+
+int physiology_print(const physiology_results *results);
+int physiology_print_json(const physiology_results *results);
+
+/* FOLDER/scores.csv, a row a property, and FOLDER/units.csv, a row a unit. */
+vt_status physiology_write_tables(const physiology_results *results, const char *folder);
+/* FOLDER/index.html, with figures; of several results a page each and one that compares them. */
+vt_status physiology_write_pages(const physiology_results *results, const char *folder);
+
+/* Which properties have a reference: "3 of 7", "no reference". */
+void physiology_coverage(char out[64], const vt_average *average);
+/* "receptive field size" of "receptive_field_size". */
+void physiology_words(char out[64], const char *name);
+
+#endif

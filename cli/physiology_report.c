@@ -1,0 +1,302 @@
+/* Properties of V1 neurons as tables, JSON and CSV. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "physiology.h"
+
+void physiology_words(char out[64], const char *name)
+{
+    snprintf(out, 64, "%s", name);
+    for (char *c = out; *c; c++)
+        if (*c == '_') *c = ' ';
+}
+
+void physiology_coverage(char out[64], const vt_average *average)
+{
+    if (average->scored == 0)
+        snprintf(out, 64, "none of %d scored", average->of);
+    else
+        snprintf(out, 64, "%d of %d scored", average->scored, average->of);
+}
+
+static int64_t with_value(const vt_property_score *s, const vt_property *p)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < p->bins; i++)
+        sum += s->counts[i];
+    return sum;
+}
+
+/* ---- the terminal ---- */
+
+static void print_number(int width, double value)
+{
+    if (isfinite(value))
+        printf(" %*.3f", width, value);
+    else
+        printf(" %*s", width, "-");
+}
+
+static void print_property(const vt_property *p, const vt_property_score *s)
+{
+    printf("  %-44s %6" PRId64, p->label, s->units);
+    if (!s->measured) {
+        puts("  not shown");
+        return;
+    }
+    printf(" %10.4g", s->median);
+    if (!s->has_reference) {
+        puts("  no reference");
+        return;
+    }
+    print_number(10, s->raw.mean);
+    printf(" ±%.3f", s->raw.sd);
+    print_number(8, s->ceiling.mean);
+    print_number(8, s->score);
+    putchar('\n');
+}
+
+static void print_category(const physiology_result *r, int category)
+{
+    char words[64], coverage[64];
+    bool scored = category < VT_CATEGORIES;
+    physiology_words(words, vt_category_name((vt_category)category));
+    if (scored) {
+        physiology_coverage(coverage, &r->scores.category[category]);
+        printf("%-46s %44s", words, coverage);
+        print_number(8, r->scores.category[category].score);
+        putchar('\n');
+    } else {
+        puts("measured, but in no benchmark");
+    }
+    for (int i = 0; i < vt_property_count(); i++)
+        if ((int)vt_property_at(i)->category == category)
+            print_property(vt_property_at(i), &r->scores.property[i]);
+}
+
+static int print_one(const physiology_result *r)
+{
+    char coverage[64];
+    printf("%s%s%s, %" PRId64 " neurons\n\n", r->model, *r->layer ? " " : "", r->layer,
+           r->tuning.neurons);
+    printf("  %-44s %6s %10s %10s %6s %8s %8s\n", "property", "units", "median", "similarity", "",
+           "ceiling", "score");
+    for (int c = 0; c <= VT_CATEGORIES; c++)
+        print_category(r, c);
+    physiology_coverage(coverage, &r->scores.overall);
+    printf("%-46s %44s", "mean of the categories", coverage);
+    print_number(8, r->scores.overall.score);
+    putchar('\n');
+    return cli_finish();
+}
+
+static int print_many(const physiology_results *results)
+{
+    static const char *const heads[VT_CATEGORY_UNSCORED] = {
+        "orientation", "frequency", "selectivity", "size", "surround", "texture", "magnitude"};
+    int widest = 5;
+    for (int i = 0; i < results->count; i++) {
+        int width = (int)(strlen(results->list[i].model) + strlen(results->list[i].layer));
+        if (width + 1 > widest) widest = width + 1;
+    }
+    printf("%-*s %7s", widest, "layer", "neurons");
+    for (int c = 0; c < VT_CATEGORIES; c++)
+        printf(" %11s", heads[c]);
+    printf(" %11s\n", "mean");
+    for (int i = 0; i < results->count; i++) {
+        const physiology_result *r = &results->list[i];
+        printf("%s %-*s %7" PRId64, r->model, widest - 1 - (int)strlen(r->model), r->layer,
+               r->tuning.neurons);
+        for (int c = 0; c < VT_CATEGORIES; c++)
+            print_number(11, r->scores.category[c].score);
+        print_number(11, r->scores.overall.score);
+        putchar('\n');
+    }
+    const vt_physiology_scores *s = &results->list[0].scores;
+    printf("%-*s %7s", widest, "benchmarks scored", "");
+    for (int c = 0; c < VT_CATEGORIES; c++)
+        printf(" %6d of %d ", s->category[c].scored, s->category[c].of);
+    printf(" %6d of %d\n", s->overall.scored, s->overall.of);
+    return cli_finish();
+}
+
+int physiology_print(const physiology_results *results)
+{
+    return results->count == 1 ? print_one(&results->list[0]) : print_many(results);
+}
+
+/* ---- JSON ---- */
+
+static json_t *counts_json(const int64_t *counts, int bins)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < bins; i++)
+        json_array_append_new(list, json_integer((json_int_t)counts[i]));
+    return list;
+}
+
+static json_t *property_json(int number, const vt_property_score *s,
+                             const vt_references *references)
+{
+    const vt_property *p = vt_property_at(number);
+    const vt_study *study = vt_study_at((int)p->study);
+    const vt_reference *reference = vt_references_at(references, number);
+    double edges[VT_MAX_BINS + 1];
+    json_t *list = json_array();
+    vt_property_edges(p, edges);
+    for (int i = 0; i <= p->bins; i++)
+        json_array_append_new(list, json_real(edges[i]));
+    return json_pack(
+        "{s:s, s:s, s:s, s:s?, s:b, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:o}",
+        "property", p->key, "study", study->name, "category", vt_category_name(p->category),
+        "benchmark", p->benchmark, "measured", (int)s->measured, "units", (json_int_t)s->units,
+        "with_value", (json_int_t)with_value(s, p), "median", cli_number(s->median), "similarity",
+        cli_number(s->raw.mean), "similarity_sd", cli_number(s->raw.sd), "ceiling",
+        cli_number(s->ceiling.mean), "score", cli_number(s->score), "edges", list, "counts",
+        counts_json(s->counts, p->bins), "reference", reference ? reference->source : NULL,
+        "reference_counts", reference ? counts_json(reference->counts, p->bins) : json_null());
+}
+
+static json_t *average_json(const vt_average *a)
+{
+    return json_pack("{s:o, s:i, s:i}", "score", cli_number(a->score), "scored", a->scored, "of",
+                     a->of);
+}
+
+static json_t *result_json(const physiology_result *r, const vt_references *references)
+{
+    json_t *properties = json_array(), *categories = json_object();
+    for (int i = 0; i < vt_property_count(); i++)
+        json_array_append_new(properties, property_json(i, &r->scores.property[i], references));
+    for (int c = 0; c < VT_CATEGORIES; c++)
+        json_object_set_new(categories, vt_category_name((vt_category)c),
+                            average_json(&r->scores.category[c]));
+    return json_pack("{s:s, s:o, s:I, s:o, s:o, s:o}", "model", r->model, "layer",
+                     *r->layer ? json_string(r->layer) : json_null(), "neurons",
+                     (json_int_t)r->tuning.neurons, "categories", categories, "mean",
+                     average_json(&r->scores.overall), "properties", properties);
+}
+
+int physiology_print_json(const physiology_results *results)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < results->count; i++)
+        json_array_append_new(list, result_json(&results->list[i], results->references));
+    return cli_print_json(
+        json_pack("{s:I, s:o}", "seed", (json_int_t)cli_options.seed, "results", list));
+}
+
+/* ---- CSV ---- */
+
+/* A field, quoted where it must be. */
+static void put_field(FILE *f, const char *text)
+{
+    if (!strpbrk(text, ",\"\r\n")) {
+        fputs(text, f);
+        return;
+    }
+    fputc('"', f);
+    for (; *text; text++) {
+        if (*text == '"') fputc('"', f);
+        fputc(*text, f);
+    }
+    fputc('"', f);
+}
+
+static void put_value(FILE *f, double value)
+{
+    fputc(',', f);
+    if (isfinite(value)) fprintf(f, "%.9g", value);
+}
+
+static void put_names(FILE *f, const physiology_result *r)
+{
+    put_field(f, r->model);
+    fputc(',', f);
+    put_field(f, r->layer);
+}
+
+static void put_scores(FILE *f, const physiology_result *r, const vt_references *references)
+{
+    for (int i = 0; i < vt_property_count(); i++) {
+        const vt_property *p = vt_property_at(i);
+        const vt_property_score *s = &r->scores.property[i];
+        const vt_reference *reference = vt_references_at(references, i);
+        put_names(f, r);
+        fprintf(f, ",%s,%s,%s,%s,%" PRId64 ",%" PRId64, vt_study_at((int)p->study)->name, p->key,
+                vt_category_name(p->category), p->benchmark ? p->benchmark : "", s->units,
+                with_value(s, p));
+        put_value(f, s->median);
+        put_value(f, s->raw.mean);
+        put_value(f, s->raw.sd);
+        put_value(f, s->ceiling.mean);
+        put_value(f, s->score);
+        fputc(',', f);
+        put_field(f, reference ? reference->source : "");
+        fputc('\n', f);
+    }
+}
+
+/* Where the study keeps `neuron`, searched from *at on; -1: it did not respond enough. */
+static int64_t row_of(const vt_study_tuning *t, int64_t neuron, int64_t *at)
+{
+    while (*at < t->neurons && t->neuron[*at] < neuron)
+        ++*at;
+    return *at < t->neurons && t->neuron[*at] == neuron ? *at : -1;
+}
+
+static void put_units(FILE *f, const physiology_result *r)
+{
+    int64_t at[VT_STUDIES] = {0};
+    for (int64_t neuron = 0; neuron < r->tuning.neurons; neuron++) {
+        put_names(f, r);
+        fprintf(f, ",%" PRId64, neuron);
+        for (int s = 0; s < VT_STUDIES; s++) {
+            const vt_study_tuning *t = &r->tuning.study[s];
+            int properties;
+            vt_study_properties(s, &properties);
+            int64_t row = row_of(t, neuron, &at[s]);
+            for (int i = 0; i < properties; i++)
+                put_value(f, row < 0 ? NAN : t->values[row * properties + i]);
+        }
+        fputc('\n', f);
+    }
+}
+
+static vt_status write_table(const physiology_results *results, const char *folder,
+                             const char *name, bool scores)
+{
+    char path[4400], *text = NULL;
+    size_t size = 0;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = open_memstream(&text, &size);
+    if (!f) return vt_error(VT_ENOMEM, "out of memory");
+    fputs(scores ? "model,layer,study,property,category,benchmark,units,with_value,median,"
+                   "similarity,similarity_sd,ceiling,score,reference"
+                 : "model,layer,unit",
+          f);
+    for (int i = 0; i < vt_property_count() && !scores; i++)
+        fprintf(f, ",%s", vt_property_at(i)->key);
+    fputc('\n', f);
+    for (int i = 0; i < results->count; i++) {
+        if (scores)
+            put_scores(f, &results->list[i], results->references);
+        else
+            put_units(f, &results->list[i]);
+    }
+    bool whole = !ferror(f);
+    whole = fclose(f) == 0 && whole;
+    vt_status status =
+        whole ? vt_file_write(path, text, size) : vt_error(VT_ENOMEM, "out of memory");
+    free(text);
+    return status;
+}
+
+vt_status physiology_write_tables(const physiology_results *results, const char *folder)
+{
+    VT_TRY(write_table(results, folder, "scores.csv", true));
+    return write_table(results, folder, "units.csv", false);
+}
