@@ -33,8 +33,7 @@ extern struct poptOption cli_common_table[];
 
 /* Parses argv with `table`; `operands` is the usage text behind the command's name. Returns the
  * context, from which poptGetArg takes operands, or NULL after a misuse it has explained. */
-poptContext cli_parse(int argc, const char **argv, const struct poptOption *table,
-                      const char *operands);
+poptContext cli_parse(int argc, const char **argv, struct poptOption *table, const char *operands);
 
 /* Frees the texts that parsing with this table allocated. */
 void cli_free_options(const struct poptOption *table);

@@ -10,6 +10,8 @@
 
 #include "cli.h"
 
+enum { MOST_TEXTS = 64 }; /* options of a command that take one */
+
 cli_common cli_options;
 
 struct poptOption cli_common_table[] = {
@@ -43,14 +45,39 @@ void cli_free_options(const struct poptOption *table)
     }
 }
 
+/* Numbers the options that take a text, from 1 on, and notes where their values are. */
+static int number_texts(struct poptOption *table, char **values[MOST_TEXTS], int count)
+{
+    for (struct poptOption *o = table; o->longName || o->shortName || o->arg; o++) {
+        if (o->argInfo == POPT_ARG_INCLUDE_TABLE && o->arg != poptHelpOptions)
+            count = number_texts(o->arg, values, count);
+        if (o->argInfo != POPT_ARG_STRING || count == MOST_TEXTS) continue;
+        values[count] = o->arg;
+        o->val = ++count;
+    }
+    return count;
+}
+
+/* popt makes a copy of a text and forgets it when the option is given again. */
+static int read_options(poptContext context, struct poptOption *table)
+{
+    char **values[MOST_TEXTS], *last[MOST_TEXTS] = {NULL};
+    int code;
+    number_texts(table, values, 0);
+    while ((code = poptGetNextOpt(context)) > 0) {
+        free(last[code - 1]);
+        last[code - 1] = *values[code - 1];
+    }
+    return code;
+}
+
 static void give_up(poptContext context, const struct poptOption *table)
 {
     cli_free_options(table);
     poptFreeContext(context);
 }
 
-poptContext cli_parse(int argc, const char **argv, const struct poptOption *table,
-                      const char *operands)
+poptContext cli_parse(int argc, const char **argv, struct poptOption *table, const char *operands)
 {
     static char name[64];
     snprintf(name, sizeof name, "ventral %s", argv[0]);
@@ -61,7 +88,7 @@ poptContext cli_parse(int argc, const char **argv, const struct poptOption *tabl
         return NULL;
     }
     poptSetOtherOptionHelp(context, operands);
-    int code = poptGetNextOpt(context);
+    int code = read_options(context, table);
     if (code < -1) {
         explain(context, code, argc, argv);
         give_up(context, table);

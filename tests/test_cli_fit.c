@@ -40,6 +40,7 @@ static void test_common(void **state)
     cli_misused("are needed", "fit", "-R", rec, "-s", "a");
     cli_misused("are needed", "fit", "-R", rec, "-o", out);
     cli_misused("are needed", "fit", "-s", "a", "-o", out);
+    cli_misused("are needed", "fit", "-s", "a", "-s", "b", "--sessions", "a"); /* none is lost */
     cli_misused("no operands", FIT("a"), "a");
     cli_misused("--epochs", FIT("a"), "--epochs", "many");
 }
