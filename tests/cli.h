@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -84,6 +85,7 @@ static inline void cli_drop_progress(char *text)
 static inline void cli_become(const char *const *args, const cli_how *how, int out, int err)
 {
     int in = open("/dev/null", O_RDONLY);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nothing running */
     if (how->stdout_path) out = open(how->stdout_path, O_WRONLY);
     if (how->largest_file > 0) {
         struct rlimit limit = {(rlim_t)how->largest_file, (rlim_t)how->largest_file};
