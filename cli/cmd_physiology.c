@@ -5,11 +5,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "models.h"
 #include "physiology.h"
 
 typedef struct physiology_request {
-    char *responses, *output;
+    char *responses, *output, *layers, *network;
     char **references;
+    double degrees, epsilon;
+    int batch, bf16;
 } physiology_request;
 
 static const char *base_name(const char *path)
@@ -18,14 +21,19 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+static vt_status out_of_memory(void)
+{
+    return vt_error(VT_ENOMEM, "out of memory");
+}
+
 static void results_free(physiology_results *results)
 {
     for (int i = 0; i < results->count; i++) {
         physiology_result *r = &results->list[i];
         free(r->model);
         free(r->layer);
-        free(r->folder);
-        vt_tuning_free(&r->tuning);
+        free(r->name);
+        vt_layer_tuning_free(&r->of_layer);
         vt_physiology_scores_free(&r->scores);
     }
     free(results->list);
@@ -56,31 +64,120 @@ static vt_status measure_file(physiology_results *out, const char *path)
 {
     vt_tensor_map *map;
     out->list = calloc(1, sizeof *out->list);
-    if (!out->list) return vt_error(VT_ENOMEM, "out of memory");
+    if (!out->list) return out_of_memory();
     out->count = 1;
     out->list->model = strdup(base_name(path));
     out->list->layer = strdup("");
-    if (!out->list->model || !out->list->layer) return vt_error(VT_ENOMEM, "out of memory");
+    if (!out->list->model || !out->list->layer) return out_of_memory();
     VT_TRY(vt_npz_read(&map, path));
-    vt_status status = vt_tuning_measure(&out->list->tuning, map);
+    vt_status status = vt_tuning_measure(&out->list->of_layer.tuning, map);
     vt_tensor_map_free(map);
     return status == VT_OK ? VT_OK : vt_error_context(status, "%s", path);
 }
 
+/* ---- models ---- */
+
+/* Name of the file without folder and ending. */
+static char *model_name(const char *path)
+{
+    char *name = strdup(base_name(path));
+    char *dot = name ? strrchr(name, '.') : NULL;
+    if (dot && dot != name) *dot = '\0';
+    return name;
+}
+
+/* MODEL.LAYER, which can be a file's name. */
+static char *result_name(const char *model, const char *layer)
+{
+    size_t size = strlen(model) + strlen(layer) + 2;
+    char *name = malloc(size);
+    if (!name) return NULL;
+    snprintf(name, size, "%s.%s", model, layer);
+    for (char *c = name; *c; c++)
+        if (*c == '/') *c = '_';
+    return name;
+}
+
+/* Entries for every layer of every model. `layers` is NAME,NAME,... */
+static vt_status list_layers(physiology_results *out, const char **paths, int count,
+                             const char *layers)
+{
+    size_t names = 1;
+    for (const char *c = layers; *c; c++)
+        names += *c == ',';
+    out->list = calloc((size_t)count * names, sizeof *out->list);
+    if (!out->list) return out_of_memory();
+    for (int i = 0; i < count; i++)
+        for (const char *at = layers;; at++) {
+            physiology_result *r = &out->list[out->count++];
+            size_t length = strcspn(at, ",");
+            if (length == 0) return vt_error(VT_EINVAL, "--layers '%s': a name is empty", layers);
+            r->model = model_name(paths[i]);
+            r->layer = strndup(at, length);
+            r->name = r->model && r->layer ? result_name(r->model, r->layer) : NULL;
+            if (!r->name) return out_of_memory();
+            for (const physiology_result *other = out->list; other < r; other++)
+                if (strcmp(other->name, r->name) == 0)
+                    return vt_error(VT_EINVAL, "%s twice: models need different names", r->name);
+            at += length;
+            if (!*at) break;
+        }
+    return VT_OK;
+}
+
+static vt_status measure_layer(physiology_result *r, vt_model *model, const physiology_request *q)
+{
+    char path[4400], what[128];
+    cli_progress progress;
+    snprintf(what, sizeof what, "physiology %.100s", r->name);
+    vt_recording_options options = {.degrees = q->degrees,
+                                    .batch = q->batch,
+                                    .bf16 = q->bf16,
+                                    .progress = cli_progress_start(&progress, what)};
+    snprintf(path, sizeof path, "%s/%s.npz", q->output ? q->output : "", r->name);
+    vt_status status =
+        vt_layer_tuning_get(&r->of_layer, model, r->layer, q->output ? path : NULL, &options);
+    cli_progress_end(&progress);
+    return status == VT_OK ? VT_OK : vt_error_context(status, "%s, %s", r->model, r->layer);
+}
+
+/* One model after the other, so that only one is in memory. */
+static vt_status measure_models(physiology_results *out, const char **paths, int count,
+                                const physiology_request *q)
+{
+    VT_TRY(list_layers(out, paths, count, q->layers ? q->layers : "layer1"));
+    int layers = out->count / count;
+    for (int i = 0; i < count; i++) {
+        cli_models models;
+        if (cli_models_open(&models, &paths[i], 1, q->network, q->epsilon) != CLI_DONE)
+            return VT_EFORMAT; /* the message is set */
+        vt_status status = VT_OK;
+        for (int k = 0; k < layers && status == VT_OK; k++)
+            status = measure_layer(&out->list[i * layers + k], models.models[0], q);
+        cli_models_close(&models);
+        if (status != VT_OK) return status;
+    }
+    return VT_OK;
+}
+
+/* ---- the command ---- */
+
 static vt_status score_all(physiology_results *results)
 {
     for (int i = 0; i < results->count; i++)
-        VT_TRY(vt_physiology_score(&results->list[i].scores, &results->list[i].tuning,
+        VT_TRY(vt_physiology_score(&results->list[i].scores, &results->list[i].of_layer.tuning,
                                    results->references, (uint64_t)cli_options.seed));
     return VT_OK;
 }
 
-static int run(const physiology_request *r)
+static int run(const physiology_request *r, const char **paths, int count)
 {
     physiology_results results = {.count = 0};
     vt_status status = prepare(r);
     if (status == VT_OK) status = read_references(&results.references, r->references);
-    if (status == VT_OK) status = measure_file(&results, r->responses);
+    if (status == VT_OK)
+        status = r->responses ? measure_file(&results, r->responses)
+                              : measure_models(&results, paths, count, r);
     if (status == VT_OK) status = score_all(&results);
     if (status == VT_OK && r->output) {
         status = physiology_write_tables(&results, r->output);
@@ -95,31 +192,47 @@ static int run(const physiology_request *r)
     return code;
 }
 
+static int check(const physiology_request *r, int operands)
+{
+    if (!r->responses == !operands)
+        return cli_misuse("physiology: either models or --responses is needed");
+    if (r->responses && (r->layers || r->network || r->degrees != 0 || r->epsilon != 0 || r->bf16))
+        return cli_misuse(
+            "physiology: --layers, --network, --degrees, --epsilon and --bf16 are for "
+            "models");
+    return CLI_DONE;
+}
+
 int cmd_physiology(int argc, const char **argv)
 {
     physiology_request request = {0};
     int operand_count;
-    struct poptOption table[] = {{"responses", 'r', POPT_ARG_STRING, &request.responses, 0,
-                                  "Responses to gratings and textures that were recorded elsewhere",
-                                  "FILE.npz"},
-                                 {"reference", 'R', POPT_ARG_ARGV, &request.references, 0,
-                                  "Distributions of V1 neurons (.mat, .nc, .npz or .csv) beside "
-                                  "those built in; may be given "
-                                  "several times",
-                                  "FILE"},
-                                 {"output", 'o', POPT_ARG_STRING, &request.output, 0,
-                                  "Folder of the page, its figures and tables as CSV", "DIR"},
-                                 CLI_COMMON};
-    poptContext context = cli_parse(argc, argv, table, "--responses FILE.npz");
+    struct poptOption table[] = {
+        {"layers", 'l', POPT_ARG_STRING, &request.layers, 0,
+         "Nodes or modules, as 'ventral info' lists them (default: layer1)", "NODE,..."},
+        {"responses", 'r', POPT_ARG_STRING, &request.responses, 0,
+         "Instead of models, responses to gratings and textures recorded elsewhere", "FILE.npz"},
+        {"reference", 'R', POPT_ARG_ARGV, &request.references, 0,
+         "Distributions of V1 neurons (.mat, .nc, .npz or .csv) beside those built in; may be "
+         "given "
+         "several times",
+         "FILE"},
+        {"output", 'o', POPT_ARG_STRING, &request.output, 0,
+         "Folder of the page, its figures, tables as CSV, and each layer's tuning", "DIR"},
+        {"degrees", 'd', POPT_ARG_DOUBLE, &request.degrees, 0,
+         "Visual field of the models' images, degrees (default: 8)", "X"},
+        {"batch", 'b', POPT_ARG_INT, &request.batch, 0, "Stimuli at a time (default: 64)", "N"},
+        {"bf16", 0, POPT_ARG_NONE, &request.bf16, 0,
+         "bfloat16 products where the processor has them", NULL},
+        {"network", 'n', POPT_ARG_STRING, &request.network, 0,
+         "Which network the weights of a V1 network are, where they do not say", "NAME"},
+        CLI_EPSILON(&request.epsilon),
+        CLI_COMMON};
+    poptContext context = cli_parse(argc, argv, table, "MODEL... | --responses FILE.npz");
     if (!context) return CLI_MISUSED;
-    cli_operands(context, &operand_count);
-    int code;
-    if (operand_count > 0)
-        code = cli_misuse("physiology: no operands are taken");
-    else if (!request.responses)
-        code = cli_misuse("physiology: which --responses?");
-    else
-        code = run(&request);
+    const char **operands = cli_operands(context, &operand_count);
+    int code = check(&request, operand_count);
+    if (code == CLI_DONE) code = run(&request, operands, operand_count);
     cli_free_options(table);
     poptFreeContext(context);
     return code;

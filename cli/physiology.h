@@ -4,11 +4,11 @@
 
 #include "cli.h"
 
-/* The neurons of one layer of one model, or of one file of responses. */
+/* Neurons of one layer of one model, or of one file of responses. */
 typedef struct physiology_result {
     char *model, *layer; /* layer "": responses that were recorded elsewhere */
-    char *folder;        /* of its page, within the output folder; NULL: the output folder itself */
-    vt_tuning tuning;
+    char *name;          /* MODEL.LAYER, of its files in the output folder; NULL without layer */
+    vt_layer_tuning of_layer; /* without layer its tuning alone */
     vt_physiology_scores scores;
 } physiology_result;
 
@@ -16,7 +16,6 @@ typedef struct physiology_results {
     physiology_result *list;
     int count;
     vt_references *references;
-    const char *const *reference_files; /* beside those built in; NULL-terminated, may be NULL */
 } physiology_results;
 
 int physiology_print(const physiology_results *results);

@@ -167,7 +167,7 @@ static vt_status put_curves(vt_page *page, const char *folder, int study,
                             const physiology_result *r, const char *label, const char *what)
 {
     static const char *const colours[EXAMPLES] = {"blue", "red", "green", "brown", "violet"};
-    const vt_study_tuning *t = &r->tuning.study[study];
+    const vt_study_tuning *t = &r->of_layer.tuning.study[study];
     vt_plot_curve curves[EXAMPLES];
     char path[4600], source[64], caption[512];
     int count = t->neurons < EXAMPLES ? (int)t->neurons : EXAMPLES;
@@ -207,7 +207,7 @@ static vt_status put_all_curves(vt_page *page, const char *folder, const physiol
         {VT_STUDY_FREEMANZIEMBA2013, "texture family", "Mean over samples above baseline."}};
     bool any = false;
     for (int s = 0; s < VT_STUDIES; s++)
-        any = any || r->tuning.study[s].neurons > 0;
+        any = any || r->of_layer.tuning.study[s].neurons > 0;
     if (!any) return VT_OK;
     vt_page_heading(page, "Tuning curves of some units");
     vt_page_row_begin(page);
@@ -318,9 +318,9 @@ static vt_status fill_page(vt_page *page, const char *folder, const physiology_r
     physiology_coverage(coverage, &r->scores.overall);
     if (isfinite(r->scores.overall.score))
         paragraph(page, "%" PRId64 " neurons. Mean score of the categories: %.3f, %s.",
-                  r->tuning.neurons, r->scores.overall.score, coverage);
+                  r->of_layer.tuning.neurons, r->scores.overall.score, coverage);
     else
-        paragraph(page, "%" PRId64 " neurons; %s.", r->tuning.neurons, coverage);
+        paragraph(page, "%" PRId64 " neurons; %s.", r->of_layer.tuning.neurons, coverage);
     put_categories(page, r);
     explain(page);
     for (int c = 0; c <= VT_CATEGORIES; c++)
@@ -361,7 +361,7 @@ static void fill_comparison(vt_page *page, const physiology_results *results)
         const physiology_result *r = &results->list[i];
         snprintf(text[0], sizeof(cell), "%s", r->model);
         snprintf(text[1], sizeof(cell), "%s", r->layer);
-        snprintf(text[2], sizeof(cell), "%" PRId64, r->tuning.neurons);
+        snprintf(text[2], sizeof(cell), "%" PRId64, r->of_layer.tuning.neurons);
         for (int c = 0; c < VT_CATEGORIES; c++)
             put_number(text[3 + c], r->scores.category[c].score, "");
         put_number(text[10], r->scores.overall.score, "");
@@ -381,7 +381,7 @@ static void fill_comparison(vt_page *page, const physiology_results *results)
     for (int i = 0; i < results->count; i++) {
         const physiology_result *r = &results->list[i];
         char target[512], name[512];
-        snprintf(target, sizeof target, "%s/index.html", r->folder);
+        snprintf(target, sizeof target, "%s/index.html", r->name);
         snprintf(name, sizeof name, "%s, %s", r->model, r->layer);
         vt_page_link(page, target, name);
     }
@@ -393,7 +393,7 @@ static vt_status write_comparison(const physiology_results *results, const char 
     char path[4600];
     vt_page *page;
     for (int i = 0; i < results->count; i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, results->list[i].folder);
+        snprintf(path, sizeof path, "%s/%s", folder, results->list[i].name);
         VT_TRY(make_folder(path));
         VT_TRY(write_page(path, &results->list[i], results->references));
     }

@@ -81,7 +81,7 @@ static int print_one(const physiology_result *r)
 {
     char coverage[64];
     printf("%s%s%s, %" PRId64 " neurons\n\n", r->model, *r->layer ? " " : "", r->layer,
-           r->tuning.neurons);
+           r->of_layer.tuning.neurons);
     printf("  %-44s %6s %10s %10s %6s %8s %8s\n", "property", "units", "median", "similarity", "",
            "ceiling", "score");
     for (int c = 0; c <= VT_CATEGORIES; c++)
@@ -109,7 +109,7 @@ static int print_many(const physiology_results *results)
     for (int i = 0; i < results->count; i++) {
         const physiology_result *r = &results->list[i];
         printf("%s %-*s %7" PRId64, r->model, widest - 1 - (int)strlen(r->model), r->layer,
-               r->tuning.neurons);
+               r->of_layer.tuning.neurons);
         for (int c = 0; c < VT_CATEGORIES; c++)
             print_number(11, r->scores.category[c].score);
         print_number(11, r->scores.overall.score);
@@ -174,10 +174,18 @@ static json_t *result_json(const physiology_result *r, const vt_references *refe
     for (int c = 0; c < VT_CATEGORIES; c++)
         json_object_set_new(categories, vt_category_name((vt_category)c),
                             average_json(&r->scores.category[c]));
-    return json_pack("{s:s, s:o, s:I, s:o, s:o, s:o}", "model", r->model, "layer",
-                     *r->layer ? json_string(r->layer) : json_null(), "neurons",
-                     (json_int_t)r->tuning.neurons, "categories", categories, "mean",
-                     average_json(&r->scores.overall), "properties", properties);
+    json_t *root = json_pack("{s:s, s:I, s:o, s:o, s:o}", "model", r->model, "neurons",
+                             (json_int_t)r->of_layer.tuning.neurons, "categories", categories,
+                             "mean", average_json(&r->scores.overall), "properties", properties);
+    if (*r->layer) {
+        const vt_layer_tuning *t = &r->of_layer;
+        json_object_update_new(
+            root, json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:b}", "layer", r->layer, "units",
+                            (json_int_t)t->units, "answering", (json_int_t)t->answering,
+                            "responsive", (json_int_t)t->responsive, "slope", cli_number(t->slope),
+                            "offset", cli_number(t->offset), "loaded", (int)t->loaded));
+    }
+    return root;
 }
 
 int physiology_print_json(const physiology_results *results)
@@ -251,11 +259,11 @@ static int64_t row_of(const vt_study_tuning *t, int64_t neuron, int64_t *at)
 static void put_units(FILE *f, const physiology_result *r)
 {
     int64_t at[VT_STUDIES] = {0};
-    for (int64_t neuron = 0; neuron < r->tuning.neurons; neuron++) {
+    for (int64_t neuron = 0; neuron < r->of_layer.tuning.neurons; neuron++) {
         put_names(f, r);
         fprintf(f, ",%" PRId64, neuron);
         for (int s = 0; s < VT_STUDIES; s++) {
-            const vt_study_tuning *t = &r->tuning.study[s];
+            const vt_study_tuning *t = &r->of_layer.tuning.study[s];
             int properties;
             vt_study_properties(s, &properties);
             int64_t row = row_of(t, neuron, &at[s]);

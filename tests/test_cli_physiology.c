@@ -176,6 +176,48 @@ static void test_page(void **state)
               responses(true));
 }
 
+/* A layer's tuning is kept: killed, the same command goes on; done, nothing is recorded again. */
+static void test_models(void **state)
+{
+    (void)state;
+    const char *model = TEST_SOURCE_DIR "/assets/resnet18_baseline.safetensors";
+    char out[4200], kept[4300];
+    if (system("gnuplot --version >/dev/null 2>&1") != 0) {
+        print_message("skipped: no gnuplot\n");
+        skip();
+    }
+    snprintf(out, sizeof out, "%s/out", folder);
+    snprintf(kept, sizeof kept, "%s/resnet18_baseline.bn1.npz", out);
+    const char *const args[] = {"ventral", "physiology", model, "--layers",
+                                "bn1",     "--output",   out,   NULL};
+    cli_result killed = cli_run_how(args, &(cli_how){.signal = SIGKILL, .signal_after = 0.3});
+    assert_true(killed.signal == SIGKILL || killed.code == 0); /* a fast machine is done */
+    cli_free(&killed);
+    json_t *first = cli_json("physiology", model, "--layers", "bn1", "--output", out);
+    json_t *a = json_array_get(json_object_get(first, "results"), 0);
+    assert_string_equal("bn1", json_string_value(json_object_get(a, "layer")));
+    assert_int_equal(8192, number(a, "units"));
+    assert_true(number(a, "neurons") > 0 && number(a, "neurons") <= number(a, "answering"));
+    assert_in_file(cli_join(out, "index.html"), "resnet18_baseline, bn1");
+    assert_int_equal(0, access(kept, R_OK));
+
+    json_t *second = cli_json("physiology", model, "--layers", "bn1", "--output", out);
+    json_t *b = json_array_get(json_object_get(second, "results"), 0);
+    assert_true(json_is_true(json_object_get(b, "loaded")));
+    json_object_del(a, "loaded");
+    json_object_del(b, "loaded");
+    assert_true(json_equal(a, b));
+    json_decref(first);
+    json_decref(second);
+
+    /* another file in its place is not overwritten */
+    assert_ok(vt_file_write(kept, "PK", 2));
+    cli_fails("bn1", kept, "physiology", model, "--layers", "bn1", "--output", out);
+    cli_fails("nowhere", "resnet18_baseline", "physiology", model, "--layers", "nowhere");
+    cli_fails("bn1 twice", "names", "physiology", model, model, "--layers", "bn1");
+    cli_fails("--layers", "empty", "physiology", model, "--layers", "bn1,");
+}
+
 static void test_misuse(void **state)
 {
     (void)state;
@@ -190,6 +232,8 @@ static void test_misuse(void **state)
     assert_ok(vt_npz_write(map, none));
     vt_tensor_map_free(map);
     cli_fails(none, "baseline", "physiology", "--responses", none);
+    cli_misused("either", "physiology", "model.pt", "--responses", none);
+    cli_misused("--layers", "physiology", "--layers", "layer1", "--responses", none);
 }
 
 /* The scores of the reference neurons are those that the library gives. */
@@ -212,8 +256,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_json),   cmocka_unit_test(test_references),
-        cmocka_unit_test(test_page),   cmocka_unit_test(test_misuse),
-        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_page),   cmocka_unit_test(test_models),
+        cmocka_unit_test(test_misuse), cmocka_unit_test(test_golden),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

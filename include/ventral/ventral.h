@@ -20,6 +20,7 @@
 #include "ventral/io.h"
 #include "ventral/model.h"
 #include "ventral/pls.h"
+#include "ventral/physiology.h"
 #include "ventral/predict.h"
 #include "ventral/predictivity.h"
 #include "ventral/progress.h"

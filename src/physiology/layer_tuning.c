@@ -1,0 +1,145 @@
+/* Tuning of a layer, kept in a file with what it was measured from. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "models/model.h"
+#include "ventral/io.h"
+#include "ventral/physiology.h"
+
+/* What decides about the result: the text `made_of` of the file. */
+typedef char origin[512];
+
+static vt_status describe(origin out, const vt_model *model, const char *node,
+                          const vt_recording_options *o)
+{
+    uint64_t checksum = 0;
+    VT_TRY(vt_model_checksum(model, &checksum));
+    double degrees = o->degrees != 0 ? o->degrees : 8;
+    int used = snprintf(out, sizeof(origin), "weights %016" PRIx64 "\nnode %s\ndegrees %.17g\n%s",
+                        checksum, node, degrees, o->bf16 ? "bfloat16" : "float32");
+    if (used >= (int)sizeof(origin))
+        return vt_error(VT_EINVAL, "%.100s...: too long a name of a node", node);
+    return VT_OK;
+}
+
+/* ---- the file ---- */
+
+static const char *const count_names[] = {"node.units", "node.answering", "node.kept",
+                                          "node.responsive"};
+enum { COUNTS = sizeof count_names / sizeof *count_names };
+
+static void list_counts(int64_t *out[COUNTS], vt_layer_tuning *t)
+{
+    int64_t *const counts[COUNTS] = {&t->units, &t->answering, &t->kept, &t->responsive};
+    memcpy(out, counts, sizeof counts);
+}
+
+static vt_status store(vt_tensor_map *map, vt_layer_tuning *t, const vt_tensor_map *recording,
+                       const char *made_of)
+{
+    static const char *const copied[] = {"unit", "unit.position", "unit.size", "affine"};
+    int64_t *counts[COUNTS];
+    list_counts(counts, t);
+    VT_TRY(vt_tensor_map_set_text(map, "made_of", made_of));
+    VT_TRY(vt_tuning_store(map, &t->tuning));
+    for (int i = 0; i < COUNTS; i++) {
+        vt_tensor count;
+        VT_TRY(vt_tensor_init(&count, VT_I64, 0, NULL, counts[i]));
+        VT_TRY(vt_tensor_map_add_copy(map, count_names[i], &count));
+    }
+    for (size_t i = 0; i < sizeof copied / sizeof *copied; i++) {
+        const vt_tensor *from = vt_tensor_map_find(recording, copied[i]);
+        if (from) VT_TRY(vt_tensor_map_add_copy(map, copied[i], from));
+    }
+    return VT_OK;
+}
+
+static vt_status keep(const char *path, vt_layer_tuning *t, const vt_tensor_map *recording,
+                      const char *made_of)
+{
+    vt_tensor_map *map;
+    VT_TRY(vt_tensor_map_new(&map));
+    vt_status status = store(map, t, recording, made_of);
+    if (status == VT_OK) status = vt_npz_write(map, path);
+    vt_tensor_map_free(map);
+    return status;
+}
+
+static vt_status load(vt_layer_tuning *out, const vt_tensor_map *map)
+{
+    vt_layer_tuning t = {.loaded = true};
+    int64_t *counts[COUNTS];
+    list_counts(counts, &t);
+    for (int i = 0; i < COUNTS; i++) {
+        const vt_tensor *count = vt_tensor_map_find(map, count_names[i]);
+        if (!count || vt_tensor_count(count) != 1)
+            return vt_error(VT_EFORMAT, "%s is not there", count_names[i]);
+        *counts[i] = (int64_t)vt_tensor_get(count, 0);
+    }
+    const vt_tensor *affine = vt_tensor_map_find(map, "affine");
+    if (!affine || vt_tensor_count(affine) != 2) return vt_error(VT_EFORMAT, "affine is not there");
+    t.slope = vt_tensor_get(affine, 0);
+    t.offset = vt_tensor_get(affine, 1);
+    VT_TRY(vt_tuning_load(&t.tuning, map));
+    *out = t;
+    return VT_OK;
+}
+
+/* Loads what is at `path` when it was made of the same; *found says so. */
+static vt_status look(vt_layer_tuning *out, bool *found, const char *path, const char *made_of)
+{
+    vt_tensor_map *map;
+    if (access(path, F_OK) != 0) return VT_OK;
+    VT_TRY(vt_npz_read(&map, path));
+    const char *text = vt_tensor_map_get_text(map, "made_of");
+    vt_status status = VT_OK;
+    if (!text)
+        status = vt_error(VT_EFORMAT, "there is another file of this name: move it");
+    else if (strcmp(text, made_of) == 0) {
+        status = load(out, map);
+        *found = status == VT_OK;
+    }
+    vt_tensor_map_free(map);
+    return status == VT_OK ? VT_OK : vt_error_context(status, "%s", path);
+}
+
+/* ---- recording ---- */
+
+static vt_status record(vt_layer_tuning *out, vt_model *model, const char *node, const char *path,
+                        const char *made_of, const vt_recording_options *options)
+{
+    vt_recording r;
+    VT_TRY(vt_record(&r, model, node, options));
+    vt_layer_tuning t = {.units = r.units,
+                         .answering = r.answering,
+                         .kept = r.kept,
+                         .responsive = r.responsive,
+                         .slope = r.slope,
+                         .offset = r.offset};
+    vt_status status = vt_tuning_measure(&t.tuning, r.map);
+    if (status == VT_OK && path) {
+        status = keep(path, &t, r.map, made_of);
+        if (status != VT_OK) vt_layer_tuning_free(&t);
+    }
+    vt_recording_free(&r);
+    if (status == VT_OK) *out = t;
+    return status;
+}
+
+vt_status vt_layer_tuning_get(vt_layer_tuning *out, vt_model *model, const char *node,
+                              const char *path, const vt_recording_options *options)
+{
+    origin made_of;
+    bool found = false;
+    VT_TRY(describe(made_of, model, node, options));
+    if (path) VT_TRY(look(out, &found, path, made_of));
+    return found ? VT_OK : record(out, model, node, path, made_of, options);
+}
+
+void vt_layer_tuning_free(vt_layer_tuning *tuning)
+{
+    vt_tuning_free(&tuning->tuning);
+}
