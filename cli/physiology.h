@@ -28,6 +28,10 @@ vt_status physiology_write_pages(const physiology_results *results, const char *
 
 /* Which properties have a reference: "3 of 7", "no reference". */
 void physiology_coverage(char out[64], const vt_average *average);
+/* The mean of a category, or with VT_CATEGORIES of all. */
+const vt_average *physiology_average(const physiology_result *result, int category);
+/* The same of the result for which most benchmarks are scored. */
+const vt_average *physiology_most_covered(const physiology_results *results, int category);
 /* "receptive field size" of "receptive_field_size". */
 void physiology_words(char out[64], const char *name);
 

@@ -346,37 +346,47 @@ static vt_status write_page(const char *folder, const physiology_result *r,
     return status;
 }
 
-/* The page that compares: a row a layer. */
-static void fill_comparison(vt_page *page, const physiology_results *results)
+/* A row a layer, a column a category of which anything is scored. */
+static void put_comparison(vt_page *page, const physiology_results *results)
 {
-    static const char *const columns[] = {
-        "Model",       "Layer",      "Units",    "Orientation", "Spatial frequency",
-        "Selectivity", "Field size", "Surround", "Texture",     "Magnitude",
-        "Mean"};
-    cell text[11];
-    vt_page_paragraph(page, "Score of each category of properties, and the mean of the categories: "
-                            "1 is as like the published neurons as these are to themselves.");
-    vt_page_table_begin(page, columns, 11, 2);
+    static const char *const heads[] = {"Orientation", "Frequency", "Selectivity", "Size",
+                                        "Surround",    "Texture",   "Magnitude",   "Mean"};
+    const char *columns[MOST_CELLS] = {"Model", "Layer", "Units"};
+    int category[MOST_CELLS], count = 3;
+    cell text[MOST_CELLS];
+    for (int c = 0; c <= VT_CATEGORIES; c++) {
+        if (c < VT_CATEGORIES && physiology_most_covered(results, c)->scored == 0) continue;
+        category[count] = c;
+        columns[count++] = heads[c];
+    }
+    vt_page_table_begin(page, columns, count, 2);
     for (int i = 0; i < results->count; i++) {
         const physiology_result *r = &results->list[i];
         snprintf(text[0], sizeof(cell), "%s", r->model);
         snprintf(text[1], sizeof(cell), "%s", r->layer);
         snprintf(text[2], sizeof(cell), "%" PRId64, r->of_layer.tuning.neurons);
-        for (int c = 0; c < VT_CATEGORIES; c++)
-            put_number(text[3 + c], r->scores.category[c].score, "");
-        put_number(text[10], r->scores.overall.score, "");
-        put_row(page, text, 11);
+        for (int k = 3; k < count; k++)
+            put_number(text[k], physiology_average(r, category[k])->score, "");
+        put_row(page, text, count);
     }
-    const vt_physiology_scores *s = &results->list[0].scores;
-    for (int i = 0; i < 3; i++)
-        text[i][0] = '\0';
     snprintf(text[0], sizeof(cell), "benchmarks scored");
-    for (int c = 0; c <= VT_CATEGORIES; c++) {
-        const vt_average *a = c < VT_CATEGORIES ? &s->category[c] : &s->overall;
-        snprintf(text[3 + c], sizeof(cell), "%d of %d", a->scored, a->of);
+    text[1][0] = text[2][0] = '\0';
+    for (int k = 3; k < count; k++) {
+        const vt_average *a = physiology_most_covered(results, category[k]);
+        snprintf(text[k], sizeof(cell), "%d of %d", a->scored, a->of);
     }
-    put_row(page, text, 11);
+    put_row(page, text, count);
     vt_page_table_end(page);
+}
+
+/* The page that compares layers. */
+static void fill_comparison(vt_page *page, const physiology_results *results)
+{
+    paragraph(page, "Score of each category of properties that has a reference, and the mean of "
+                    "these categories: 1 is as like the published neurons as these are to "
+                    "themselves. Units are those whose receptive field is at the gratings' centre; "
+                    "the distributions of a few units say little.");
+    put_comparison(page, results);
     vt_page_heading(page, "Distributions and tuning curves");
     for (int i = 0; i < results->count; i++) {
         const physiology_result *r = &results->list[i];

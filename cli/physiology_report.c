@@ -22,6 +22,22 @@ void physiology_coverage(char out[64], const vt_average *average)
         snprintf(out, 64, "%d of %d scored", average->scored, average->of);
 }
 
+const vt_average *physiology_average(const physiology_result *result, int category)
+{
+    const vt_physiology_scores *s = &result->scores;
+    return category < VT_CATEGORIES ? &s->category[category] : &s->overall;
+}
+
+const vt_average *physiology_most_covered(const physiology_results *results, int category)
+{
+    const vt_average *best = physiology_average(&results->list[0], category);
+    for (int i = 1; i < results->count; i++) {
+        const vt_average *a = physiology_average(&results->list[i], category);
+        if (a->scored > best->scored) best = a;
+    }
+    return best;
+}
+
 static int64_t with_value(const vt_property_score *s, const vt_property *p)
 {
     int64_t sum = 0;
@@ -97,7 +113,7 @@ static int print_many(const physiology_results *results)
 {
     static const char *const heads[VT_CATEGORY_UNSCORED] = {
         "orientation", "frequency", "selectivity", "size", "surround", "texture", "magnitude"};
-    int widest = 5;
+    int widest = 17;
     for (int i = 0; i < results->count; i++) {
         int width = (int)(strlen(results->list[i].model) + strlen(results->list[i].layer));
         if (width + 1 > widest) widest = width + 1;
@@ -110,16 +126,16 @@ static int print_many(const physiology_results *results)
         const physiology_result *r = &results->list[i];
         printf("%s %-*s %7" PRId64, r->model, widest - 1 - (int)strlen(r->model), r->layer,
                r->of_layer.tuning.neurons);
-        for (int c = 0; c < VT_CATEGORIES; c++)
-            print_number(11, r->scores.category[c].score);
-        print_number(11, r->scores.overall.score);
+        for (int c = 0; c <= VT_CATEGORIES; c++)
+            print_number(11, physiology_average(r, c)->score);
         putchar('\n');
     }
-    const vt_physiology_scores *s = &results->list[0].scores;
     printf("%-*s %7s", widest, "benchmarks scored", "");
-    for (int c = 0; c < VT_CATEGORIES; c++)
-        printf(" %6d of %d ", s->category[c].scored, s->category[c].of);
-    printf(" %6d of %d\n", s->overall.scored, s->overall.of);
+    for (int c = 0; c <= VT_CATEGORIES; c++) {
+        const vt_average *a = physiology_most_covered(results, c);
+        printf(" %5d of %2d", a->scored, a->of);
+    }
+    putchar('\n');
     return cli_finish();
 }
 
