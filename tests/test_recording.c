@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "physiology/receptive_field.h"
+#include "ventral/io.h"
 #include "ventral/resnet.h"
 #include "ventral/tuning.h"
 
@@ -304,6 +305,36 @@ static void test_tuning(void **state)
     vt_tuning_free(&tuning);
 }
 
+/* A recording in a file gives the same properties. */
+static void test_file(void **state)
+{
+    const vt_recording *r = *state;
+    char folder[4096], path[4200];
+    vt_tensor_map *map;
+    vt_tuning before, after;
+    snprintf(path, sizeof path, "%s/responses.npz", new_folder(folder));
+    assert_ok(vt_npz_write(r->map, path));
+    assert_ok(vt_npz_read(&map, path));
+    assert_string_equal(vt_tensor_map_get_text(map, "node"), "complex");
+    assert_ok(vt_tuning_measure(&before, r->map));
+    assert_ok(vt_tuning_measure(&after, map));
+    for (int p = 0; p < vt_property_count(); p++) {
+        double *x, *y;
+        int64_t x_count, y_count;
+        if (!before.study[vt_property_at(p)->study].measured) continue;
+        assert_ok(vt_tuning_values(&x, &x_count, &before, p));
+        assert_ok(vt_tuning_values(&y, &y_count, &after, p));
+        assert_int_equal(x_count, y_count);
+        assert_memory_equal(x, y, (size_t)x_count * sizeof *x);
+        free(x);
+        free(y);
+    }
+    vt_tuning_free(&before);
+    vt_tuning_free(&after);
+    vt_tensor_map_free(map);
+    remove_folder(folder);
+}
+
 static void test_stimuli_and_texts(void **state)
 {
     const vt_recording *r = *state;
@@ -569,10 +600,15 @@ static void test_memory_short(void **state)
 int main(void)
 {
     const struct CMUnitTest known[] = {
-        cmocka_unit_test(test_fields),      cmocka_unit_test(test_kept_units),
-        cmocka_unit_test(test_preferred),   cmocka_unit_test(test_size),
-        cmocka_unit_test(test_rates),       cmocka_unit_test(test_stimuli_and_texts),
-        cmocka_unit_test(test_tuning),      cmocka_unit_test(test_passes_and_threads),
+        cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_kept_units),
+        cmocka_unit_test(test_preferred),
+        cmocka_unit_test(test_size),
+        cmocka_unit_test(test_rates),
+        cmocka_unit_test(test_stimuli_and_texts),
+        cmocka_unit_test(test_tuning),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_passes_and_threads),
         cmocka_unit_test(test_linear_node),
     };
     const struct CMUnitTest others[] = {

@@ -22,7 +22,7 @@ extern "C" {
 /* Zero means the default in brackets. */
 typedef struct vt_recording_options {
     double degrees;   /* visual field of the network's image [8] */
-    int batch;        /* stimuli at a time [64] */
+    int batch;        /* stimuli at a time [64 up to 64 x 64 pixels, fewer above, at least 8] */
     size_t map_bytes; /* memory for maps of receptive fields; of a layer with more units it is
                          filled several times, each showing their stimuli again [512 MiB] */
     vt_backend_kind backend;

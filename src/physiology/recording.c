@@ -17,10 +17,12 @@
 #include "physiology/receptive_field.h"
 
 #define MAP_BYTES ((size_t)512 << 20)
-#define LARGEST 33.8      /* medians of V1 neurons, spikes/s */
-#define SPONTANEOUS 0.82  /* */
-#define THRESHOLD 5.0     /* spikes/s above baseline of a neuron that responds, */
-#define ANY_LARGEST 243.1 /* where the largest response of any is this */
+/* Of V1 neurons, spikes/s: medians of the largest response and of that to grey; how much more than
+ * that to grey a response is, and the largest response of any neuron. */
+#define LARGEST 33.8
+#define SPONTANEOUS 0.82
+#define THRESHOLD 5.0
+#define ANY_LARGEST 243.1
 enum { PHASES = 8 };
 
 typedef struct recorder {

@@ -8,7 +8,7 @@
 
 #include "base/arena.h"
 
-enum { BATCH = 64, MAX_BATCH = 1 << 16 };
+enum { BATCH = 64, LEAST_BATCH = 8, MAX_BATCH = 1 << 16 }; /* the first for 64 x 64 pixels */
 #define DEGREES 8
 
 static double seconds(void)
@@ -36,6 +36,13 @@ static vt_status find_sizes(vt_show *show)
     show->size[2] = node[dimensions - 1];
     show->units = show->size[0] * show->size[1] * show->size[2];
     return VT_OK;
+}
+
+/* As many pixels at a time for networks of all sizes. */
+static int64_t default_batch(const vt_show *show)
+{
+    int64_t fitting = (int64_t)BATCH * 64 * 64 / ((int64_t)show->height * show->width);
+    return fitting > BATCH ? BATCH : fitting < LEAST_BATCH ? LEAST_BATCH : fitting;
 }
 
 static vt_status prepare(vt_show *show, const vt_recording_options *options)
@@ -71,8 +78,8 @@ vt_status vt_show_new(vt_show *out, const vt_subject *subject, const vt_recordin
     if (options->batch < 0 || options->batch > MAX_BATCH)
         return vt_error(VT_EINVAL, "%d stimuli at a time: 1 to %d are possible", options->batch,
                         MAX_BATCH);
-    out->batch = options->batch > 0 ? options->batch : BATCH;
     VT_TRY(find_sizes(out));
+    out->batch = options->batch > 0 ? options->batch : default_batch(out);
     double start = seconds();
     VT_TRY(prepare(out, options));
     time->network += seconds() - start;
