@@ -84,7 +84,8 @@ static cell larger_component(const double **component, double *value, const vt_s
     for (int64_t i = 0; i < cells; i++)
         dc[i] -= baseline;
     int64_t by_dc = largest(dc, cells), by_ac = largest(ac, cells);
-    bool modulated = ac[by_ac] > dc[by_dc] || (ac[by_ac] == dc[by_dc] && by_ac < by_dc);
+    bool tie = ac[by_ac] == dc[by_dc];
+    bool modulated = tie ? by_ac < by_dc : ac[by_ac] > dc[by_dc];
     *component = modulated ? ac : dc;
     *value = modulated ? ac[by_ac] : dc[by_dc];
     return cell_at(g, modulated ? by_ac : by_dc);
