@@ -11,7 +11,7 @@
 
 typedef struct ensemble_request {
     char *recordings, *sessions, *validate, *output, *core, *front, *network, *tap, *stem, *cache,
-        *training;
+        *training, *readout;
     double rate, blur;
     int members, channels, blocks, epochs, batch, patience, keep;
 } ensemble_request;
@@ -154,8 +154,9 @@ static int run(const ensemble_request *request)
         fit->validation = &validation;
     }
     if (status != VT_OK) return cli_fail();
-    return request->core ? cli_fit_readout(request->core, fit, request->output, "ensemble")
-                         : train(request, &options);
+    return request->core
+               ? cli_fit_readout(request->core, fit, request->readout, request->output, "ensemble")
+               : train(request, &options);
 }
 
 /* What no file decides. */
@@ -175,6 +176,8 @@ static int check(const ensemble_request *r)
         return cli_misuse("ensemble: --training '%s': joint or paper is possible", r->training);
     if (r->core && r->training)
         return cli_misuse("ensemble: --core keeps the networks: no --training");
+    if (r->readout && !r->core)
+        return cli_misuse("ensemble: --readout is of a mapping: --core is needed");
     if (by_visits(r) && r->blur != 0)
         return cli_misuse("ensemble: --training paper blurs no kernels: no --blur");
     if (r->cache && !r->front)
@@ -198,6 +201,9 @@ int cmd_ensemble(int argc, const char **argv)
          "joint|paper"},
         {"core", 'c', POPT_ARG_STRING, &r.core, 0,
          "Keep this ensemble's networks, fit readouts of one session's neurons", "ENSEMBLE"},
+        {"readout", 0, POPT_ARG_STRING, &r.readout, 0,
+         "Of --core: ridge, or factorized into mixing and pool (default: factorized)",
+         "ridge|factorized"},
         {"members", 'm', POPT_ARG_INT, &r.members, 0, "Networks (default: 5)", "N"},
         {"front", 0, POPT_ARG_STRING, &r.front, 0,
          "Model whose first layers, frozen, the members share (default: stems on pixels)", "MODEL"},
@@ -232,8 +238,8 @@ int cmd_ensemble(int argc, const char **argv)
     cli_operands(context, &operand_count);
     code = operand_count > 0 ? cli_misuse("ensemble: takes no operands") : check(&r);
     if (code == CLI_DONE) code = run(&r);
-    char *owned[] = {r.recordings, r.sessions, r.validate, r.output, r.core,    r.front,
-                     r.network,    r.tap,      r.stem,     r.cache,  r.training};
+    char *owned[] = {r.recordings, r.sessions, r.validate, r.output, r.core,     r.front,
+                     r.network,    r.tap,      r.stem,     r.cache,  r.training, r.readout};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         free(owned[i]);
     poptFreeContext(context);

@@ -90,7 +90,8 @@ static int run(const fit_request *request)
         options.validation = &validation;
     }
     if (status != VT_OK) return cli_fail();
-    if (request->core) return cli_fit_readout(request->core, &options, request->output, "fit");
+    if (request->core)
+        return cli_fit_readout(request->core, &options, NULL, request->output, "fit");
     char *checkpoint = malloc(strlen(request->output) + sizeof ".checkpoint");
     if (!checkpoint) return CLI_FAILED;
     sprintf(checkpoint, "%s.checkpoint", request->output);

@@ -3,9 +3,14 @@
 
 #include <stdio.h>
 
-int cli_fit_readout(const char *path, const vt_fit_options *options, const char *output,
-                    const char *command)
+int cli_fit_readout(const char *path, const vt_fit_options *options, const char *readout,
+                    const char *output, const char *command)
 {
+    vt_readout_kind kind = VT_READOUT_FACTORIZED;
+    if (readout && vt_readout_kind_parse(&kind, readout) != VT_OK)
+        return cli_misuse("%s: --readout: %s", command, vt_error_message());
+    vt_readout_options how = vt_readout_options_default(kind);
+    how.ridge.seed = how.factorized.seed = options->seed;
     if (options->session_count != 1)
         return cli_misuse("%s: --core fits the readout of one session at a time", command);
     vt_model *core = NULL, *model = NULL;
@@ -16,7 +21,7 @@ int cli_fit_readout(const char *path, const vt_fit_options *options, const char 
     if (status == VT_OK)
         status = vt_session_open(&session, options->recordings, options->sessions[0].id);
     if (status == VT_OK)
-        status = vt_fit_readout(&model, core, session, options->sessions, options->seed, shown);
+        status = vt_fit_readout(&model, core, session, options->sessions, &how, shown);
     if (status == VT_OK) status = vt_model_write(model, output);
     cli_progress_end(&progress);
     int code = CLI_FAILED;

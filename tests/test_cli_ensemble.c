@@ -115,6 +115,15 @@ static void test_readout_of_a_session(void **state)
            "-o", cli_join(root, "p.npy"));
     unlink(cli_join(root, "p.npy"));
     unlink(out);
+    cli_ok("ensemble", "-c", whole, "-R", rec, "-s", "b:first", "-o", out, "--readout", "ridge");
+    cli_ok("score", out, "-R", rec, "-s", "b", "--half", "second");
+    r = cli_json("info", out);
+    assert_int_equal(2, json_integer_value(json_object_get(r, "outputs")));
+    json_decref(r);
+    unlink(out);
+    cli_misused("there are ridge and factorized", "ensemble", "-c", whole, "-R", rec, "-s", "b",
+                "-o", out, "--readout", "lasso");
+    cli_misused("--readout", ENSEMBLE(out, "1"), "--readout", "ridge");
     cli_misused("one session at a time", "ensemble", "-c", whole, "-R", rec, "-s", "a,b", "-o",
                 out);
 }

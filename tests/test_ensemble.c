@@ -312,6 +312,9 @@ static void test_hostile_files(void **state)
         {"\"architecture\":\"compact\"", "\"architecture\":\"none\""},
         {"[2,3,4,2,2]", "[2,3,5,2,2]"},
         {"\"front\":{", "\"back\":{"},
+        {"\"blocks\":2", "\"blocks\":2,\"readout\":\"flat\""},
+        {"\"blocks\":2", "\"blocks\":2,\"readout\":\"round\""},
+        {"\"blocks\":2", "\"blocks\":2,\"readout\":1"},
     };
     vt_model *front, *model;
     assert_ok(vt_compact_new(
@@ -435,7 +438,7 @@ static void test_fit_and_map(void **state)
 
     vt_session *session;
     assert_ok(vt_session_open(&session, folder, "sim002"));
-    assert_ok(vt_fit_readout(&mapped, model, session, &held_out, 0, NULL));
+    assert_ok(vt_fit_readout(&mapped, model, session, &held_out, NULL, NULL));
     assert_ok(vt_model_ensemble_options(mapped, &o));
     assert_int_equal(2, o.members);
     assert_int_equal(4, vt_model_outputs(mapped));
@@ -586,7 +589,7 @@ static void test_features_are_kept(void **state)
     vt_session_score score;
     int height, width;
     assert_ok(vt_session_open(&session, folder, "sim002"));
-    assert_ok(vt_fit_readout(&mapped, models[0], session, &both[1], 0, NULL));
+    assert_ok(vt_fit_readout(&mapped, models[0], session, &both[1], NULL, NULL));
     vt_model_image_size(mapped, &height, &width);
     assert_true(height == 48 && width == 40);
     assert_ok(vt_score_session(&score, &mapped, 1, session, &(vt_score_options){.seed = 0}));
@@ -628,6 +631,101 @@ static void test_features_are_kept(void **state)
     unlink(path);
 }
 
+static vt_status keep_maps(void *context, int model, int64_t first, int64_t count,
+                           const vt_tensor *values)
+{
+    (void)model;
+    memcpy((float *)context + first * (vt_tensor_count(values) / count), values->data,
+           vt_tensor_bytes(values));
+    return VT_OK;
+}
+
+/* A mapping by ridge answers what the members' ridge regressions on their maps do; it survives a
+ * file, and another mapping of it is that of the networks alone. */
+static void test_map_by_ridge(void **state)
+{
+    (void)state;
+    enum { IMAGES = 60, NEURONS = 4, FEATURES = 5 * 5 * 6 };
+    static float maps[IMAGES * FEATURES];
+    static double predicted[IMAGES * NEURONS], mean[IMAGES * NEURONS], y[IMAGES * NEURONS];
+    char path[4200];
+    vt_model *core, *mapped, *read, *again, *straight;
+    vt_session *session;
+    vt_stimulus_set *stimuli;
+    vt_ensemble_options o = small;
+    vt_fit_session all = {.id = "sim002"};
+    vt_readout_options ridge = vt_readout_options_default(VT_READOUT_RIDGE);
+    o.members = 2;
+    o.height = o.width = 40;
+    o.outputs = 0;
+    ridge.ridge.seed = 4;
+    assert_ok(vt_ensemble_new(&core, &o, NULL, NULL));
+    assert_ok(vt_session_open(&session, folder, "sim002"));
+    assert_ok(vt_stimulus_set_from_images(&stimuli, vt_session_images(session)));
+    assert_ok(vt_fit_readout(&mapped, core, session, &all, &ridge, NULL));
+    assert_ok(vt_model_ensemble_options(mapped, &o));
+    assert_true(o.flat && o.outputs == NEURONS);
+    const vt_tensor *averaged = vt_session_averaged(session);
+    for (int k = 0; k < IMAGES * NEURONS; k++)
+        y[k] = vt_tensor_get(averaged, k % NEURONS * IMAGES + k / NEURONS);
+    for (int m = 0; m < 2; m++) {
+        vt_readout *readout;
+        vt_readout_features x = {maps, IMAGES, 5, 5, 6};
+        vt_predict_options show = {.tap = m == 0 ? "member0.embedding" : "member1.embedding",
+                                   .receive = keep_maps,
+                                   .context = maps};
+        assert_ok(vt_predict(&core, 1, stimuli, &show));
+        assert_ok(vt_readout_fit(&readout, &x, y, NEURONS, &ridge));
+        assert_ok(vt_readout_predict(readout, predicted, &x));
+        for (int k = 0; k < IMAGES * NEURONS; k++)
+            mean[k] += predicted[k] / 2;
+        vt_readout_free(readout);
+    }
+    snprintf(path, sizeof path, "%s/mapped.safetensors", folder);
+    assert_ok(vt_model_write(mapped, path));
+    assert_ok(vt_model_read(&read, path));
+    unlink(path);
+    vt_model *made_and_read[] = {mapped, read};
+    for (int i = 0; i < 2; i++) {
+        vt_tensor responses;
+        assert_ok(vt_predict_responses(&responses, &made_and_read[i], 1, stimuli,
+                                       &(vt_predict_options){.begin = 0}));
+        for (int k = 0; k < IMAGES * NEURONS; k++)
+            assert_close(vt_tensor_get(&responses, k % NEURONS * IMAGES + k / NEURONS), mean[k],
+                         1e-4 * (1 + fabs(mean[k])));
+        vt_tensor_free(&responses);
+    }
+    vt_session_score score;
+    assert_ok(vt_score_session(&score, &read, 1, session, &(vt_score_options){.seed = 0}));
+    assert_true(score.r.median > 0.2); /* on the images it was fitted to */
+    vt_session_score_free(&score);
+
+    assert_ok(vt_fit_readout(&again, read, session, &all, NULL, NULL));
+    assert_ok(vt_fit_readout(&straight, core, session, &all, NULL, NULL));
+    assert_ok(vt_model_ensemble_options(again, &o));
+    assert_false(o.flat);
+    for (int i = 0; i < vt_graph_param_count(vt_model_graph(straight)); i++) {
+        const vt_param *p = vt_graph_param(vt_model_graph(straight), i);
+        const vt_param *q = vt_graph_param(vt_model_graph(again), i);
+        assert_string_equal(p->name, q->name);
+        assert_memory_equal(p->value.data, q->value.data, vt_tensor_bytes(&p->value));
+    }
+    vt_model *joined, *compact;
+    assert_status(VT_EINVAL, vt_ensemble_join(&joined, (vt_model *[]){mapped, again}, 2));
+    assert_message("built");
+    assert_ok(vt_compact_new(&compact, &(vt_compact_options){.filters = {2, 2, 2, 2, 2}}));
+    assert_status(VT_EUNSUPPORTED, vt_fit_readout(&joined, compact, session, &all, &ridge, NULL));
+    assert_message("an ensemble is needed");
+    vt_model_free(compact);
+    vt_stimulus_set_close(stimuli);
+    vt_session_close(session);
+    vt_model_free(core);
+    vt_model_free(mapped);
+    vt_model_free(read);
+    vt_model_free(again);
+    vt_model_free(straight);
+}
+
 static void test_others_have_no_maps(void **state)
 {
     (void)state;
@@ -636,7 +734,7 @@ static void test_others_have_no_maps(void **state)
     vt_resnet_options o = {.depth = 18, .width = 0.0625, .image = 32, .classes = 4};
     assert_ok(vt_resnet_new(&network, &o));
     assert_ok(vt_session_open(&session, folder, "sim002"));
-    assert_status(VT_EUNSUPPORTED, vt_fit_readout(&model, network, session, &both[1], 0, NULL));
+    assert_status(VT_EUNSUPPORTED, vt_fit_readout(&model, network, session, &both[1], NULL, NULL));
     assert_message("compact model or an ensemble");
     vt_session_close(session);
     vt_model_free(network);
@@ -658,6 +756,7 @@ int main(void)
         cmocka_unit_test(test_disagreement),
         cmocka_unit_test(test_fit_on_a_front_end),
         cmocka_unit_test(test_features_are_kept),
+        cmocka_unit_test(test_map_by_ridge),
         cmocka_unit_test(test_others_have_no_maps),
     };
     return cmocka_run_group_tests(tests, make_recordings, remove_recordings);

@@ -178,7 +178,7 @@ static void test_fit_and_readout(void **state)
 
     vt_session *session;
     assert_ok(vt_session_open(&session, folder, "sim002"));
-    assert_ok(vt_fit_readout(&model, core, session, &held_out, 0, NULL));
+    assert_ok(vt_fit_readout(&model, core, session, &held_out, NULL, NULL));
     vt_param *a = vt_graph_find_param(vt_model_graph(core), "layer2_conv.pointwise_kernel");
     vt_param *b = vt_graph_find_param(vt_model_graph(model), "layer2_conv.pointwise_kernel");
     assert_memory_equal(a->value.data, b->value.data, vt_tensor_bytes(&a->value));

@@ -346,7 +346,7 @@ static void test_stopped_runs_end_the_same(void **state)
     /* Its core gets readouts. */
     vt_session *session;
     assert_ok(vt_session_open(&session, folder, "s2"));
-    assert_ok(vt_fit_readout(&parts, whole, session, &held_out, 0, NULL));
+    assert_ok(vt_fit_readout(&parts, whole, session, &held_out, NULL, NULL));
     assert_int_equal(NEURONS, vt_model_outputs(parts));
     vt_session_close(session);
     vt_model_free(parts);

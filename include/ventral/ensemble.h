@@ -4,10 +4,10 @@
  *
  * A member: a 1 x 1 convolution to C channels, batch normalization, ReLU; a separable 3 x 3
  * convolution with stride 2; residual blocks of two separable 3 x 3 convolutions to C / 2 channels,
- * each with batch normalization and ReLU, and a 1 x 1 convolution back to C; and the readout of a
- * shared compact model (see model.h) on this map, its embedding. The members share a front end,
- * layers of another model that stay as they are, or have each a stem on pixels: a 5 x 5 convolution
- * and a separable one, both with stride 2, batch normalization and ReLU. */
+ * each with batch normalization and ReLU, and a 1 x 1 convolution back to C; and on this map, its
+ * embedding, the readout of a shared compact model (see model.h) or a flat one. The members share a
+ * front end, layers of another model that stay as they are, or have each a stem on pixels: a 5 x 5
+ * convolution and a separable one, both with stride 2, batch normalization and ReLU. */
 #ifndef VENTRAL_ENSEMBLE_H
 #define VENTRAL_ENSEMBLE_H
 
@@ -30,6 +30,8 @@ typedef struct vt_ensemble_options {
     int height, width;          /* of the image [112]; with a front end, the front end's */
     double epsilon;             /* of the members' batch normalization [1e-3] */
     int outputs;                /* neurons; 0: none yet */
+    bool flat;                  /* a weight of every neuron for every place and channel of the map,
+                                   instead of mixing and pool */
     uint64_t seed;              /* of the initial weights */
 } vt_ensemble_options;
 

@@ -4,6 +4,7 @@
 
 #include "ventral/model.h"
 #include "ventral/progress.h"
+#include "ventral/readout.h"
 #include "ventral/session.h"
 
 #ifdef __cplusplus
@@ -68,11 +69,12 @@ vt_status vt_fit(vt_model **out, vt_fit_report *report, const vt_fit_options *op
 void vt_fit_report_free(vt_fit_report *report);
 
 /* A model whose layers are those of `core`, a compact model or an ensemble, and whose readout (each
- * member's), fitted to one session's images, predicts that session's neurons: a factorized readout
- * (vt_factorized_fit) with penalties by cross-validation.
- */
+ * member's), fitted to one session's images, predicts that session's neurons. NULL `readout`: a
+ * factorized one with penalties by cross-validation; its progress is of no account. VT_EUNSUPPORTED
+ * for ridge on a compact model, whose readout has no place for the weights. */
 vt_status vt_fit_readout(vt_model **out, vt_model *core, vt_session *session,
-                         const vt_fit_session *images, uint64_t seed, const vt_progress *progress);
+                         const vt_fit_session *images, const vt_readout_options *readout,
+                         const vt_progress *progress);
 
 #ifdef __cplusplus
 }

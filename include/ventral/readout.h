@@ -122,6 +122,10 @@ typedef struct vt_readout_options {
 
 vt_readout_options vt_readout_options_default(vt_readout_kind kind); /* the kinds' own defaults */
 
+/* "ridge", "factorized"; VT_EINVAL, which lists them, for other names. */
+const char *vt_readout_kind_name(vt_readout_kind kind);
+vt_status vt_readout_kind_parse(vt_readout_kind *out, const char *name);
+
 /* Feature maps (samples, height, width, channels), borrowed; features without places are maps of
  * height and width 1. */
 typedef struct vt_readout_features {

@@ -109,6 +109,12 @@ static vt_node readout(builder *b, vt_node x)
 {
     int64_t size[VT_MAX_DIMS];
     if (vt_graph_node_size(b->graph, x, size) != 3) return VT_NO_NODE;
+    if (b->o->flat) {
+        x = vt_flatten(b->graph, x, path(b, "features", ""));
+        return vt_linear(
+            b->graph, x,
+            &(vt_linear_options){.name = path(b, "readout", ""), .units = b->o->outputs});
+    }
     x = pointwise(b, x, path(b, "mixing_stage", ""), b->o->outputs, true);
     x = vt_conv2d(
         b->graph, x,
@@ -333,13 +339,24 @@ int vt_ensemble_maps(const vt_model *model, vt_model_map *maps)
     return o->members;
 }
 
-vt_status vt_ensemble_with_outputs(vt_model **out, const vt_model *model, int outputs)
+static vt_status with_readout(vt_model **out, const vt_model *model, int outputs, bool flat)
 {
     vt_ensemble_options options = model->options.ensemble;
     options.outputs = outputs;
+    options.flat = flat;
     VT_TRY(make_like(out, model, &options));
     vt_graph_copy_values((*out)->graph, model->graph, "");
     return VT_OK;
+}
+
+vt_status vt_ensemble_with_outputs(vt_model **out, const vt_model *model, int outputs)
+{
+    return with_readout(out, model, outputs, false);
+}
+
+vt_status vt_ensemble_with_flat_readout(vt_model **out, const vt_model *model, int outputs)
+{
+    return with_readout(out, model, outputs, true);
 }
 
 /* Whether two ensembles can become one. */
@@ -349,7 +366,7 @@ static vt_status check_alike(const vt_model *a, const vt_model *b)
     VT_TRY(vt_model_ensemble_options(b, &y));
     bool same = memcmp(x.stem, y.stem, sizeof x.stem) == 0 && x.channels == y.channels &&
                 x.blocks == y.blocks && x.height == y.height && x.width == y.width &&
-                x.epsilon == y.epsilon;
+                x.epsilon == y.epsilon && x.flat == y.flat;
     if (!same)
         return vt_error(VT_EINVAL, "%s: its members are not built as those of the first ensemble",
                         vt_model_label(b));

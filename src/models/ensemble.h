@@ -11,5 +11,6 @@ vt_status vt_ensemble_new_empty(vt_model **out, const vt_ensemble_options *optio
 /* See vt_architecture. */
 int vt_ensemble_maps(const vt_model *model, vt_model_map *maps);
 vt_status vt_ensemble_with_outputs(vt_model **out, const vt_model *model, int outputs);
+vt_status vt_ensemble_with_flat_readout(vt_model **out, const vt_model *model, int outputs);
 
 #endif

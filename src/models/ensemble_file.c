@@ -15,6 +15,7 @@ static int describe(json_t *root, const vt_model *model)
         json_pack("{s:i, s:[i,i], s:i, s:i, s:[i,i,i], s:f, s:i}", "members", o->members, "stem",
                   o->stem[0], o->stem[1], "channels", o->channels, "blocks", o->blocks, "input",
                   o->height, o->width, 3, "epsilon", o->epsilon, "outputs", o->outputs));
+    if (o->flat) failed |= json_object_set_new(root, "readout", json_string("flat"));
     if (!front) return failed;
     failed |= json_object_set_new(root, "front", front);
     return failed | json_object_set_new(root, "tap", json_string(model->tap));
@@ -31,6 +32,12 @@ static vt_status parse(vt_ensemble_options *o, json_t *root, const char *label)
                        &o->epsilon, "outputs", &o->outputs) != 0)
         return vt_error(VT_EFORMAT, "%s: its description of the model is not usable: %s", label,
                         error.text);
+    json_t *readout = json_object_get(root, "readout");
+    const char *kind = json_string_value(readout);
+    o->flat = kind && strcmp(kind, "flat") == 0;
+    if (readout && !o->flat)
+        return vt_error(VT_EUNSUPPORTED, "%s: its ensemble has an unknown readout '%.40s'", label,
+                        kind ? kind : "");
     if (colours != 3)
         return vt_error(VT_EUNSUPPORTED, "%s: no ensemble on %d colours is known", label, colours);
     if (o->members < 1 || o->stem[0] < 1 || o->stem[1] < 1 || o->channels < 1 || o->blocks < 1 ||
@@ -107,4 +114,5 @@ const vt_architecture vt_architecture_ensemble = {
     .export = export,
     .maps = vt_ensemble_maps,
     .with_outputs = vt_ensemble_with_outputs,
+    .with_flat_readout = vt_ensemble_with_flat_readout,
 };

@@ -260,6 +260,17 @@ vt_status vt_model_with_outputs(vt_model **out, const vt_model *model, int outpu
     return model->architecture->with_outputs(out, model, outputs);
 }
 
+vt_status vt_model_with_flat_readout(vt_model **out, const vt_model *model, int outputs)
+{
+    if (!model->architecture->with_flat_readout)
+        return vt_error(
+            VT_EUNSUPPORTED,
+            "%s is a %s: an ensemble is needed, whose members' readouts can have a weight "
+            "for every place and channel",
+            vt_model_label(model), model->architecture->name);
+    return model->architecture->with_flat_readout(out, model, outputs);
+}
+
 /* ---- to and from named tensors ---- */
 
 vt_status vt_model_to_map(const vt_model *model, vt_tensor_map *map)

@@ -8,7 +8,7 @@
 #include "ventral/resnet.h"
 
 /* A map that a readout reads, and what stands before the names of the readout's parameters,
- * "mixing_stage.kernel" and on. */
+ * "mixing_stage.kernel" and on, or "readout.kernel" of a flat one. */
 typedef struct vt_model_map {
     vt_node node;
     char prefix[24];
@@ -26,11 +26,13 @@ typedef struct vt_architecture {
     vt_status (*infer)(vt_model **out, const vt_tensor_map *map, const char *label);
     vt_status (*import)(vt_model *model, const vt_tensor_map *map, const char *label);
     vt_status (*export)(const vt_model *model, vt_tensor_map *map);
-    /* Models whose neurons read maps of features (mixing, then spatial pool); NULL: others. The
-     * maps, of which there is room for VT_ENSEMBLE_MEMBERS, and their number; and the same layers
-     * with their weights and a readout of so many neurons, none for 0, to be filled in. */
+    /* Models whose neurons read maps of features; NULL: others. The maps, of which there is room
+     * for VT_ENSEMBLE_MEMBERS, and their number; and the same layers with their weights and a
+     * readout of so many neurons, none for 0, to be filled in: mixing, then spatial pool, or a flat
+     * one, which NULL says there is none of. */
     int (*maps)(const vt_model *model, vt_model_map *maps);
     vt_status (*with_outputs)(vt_model **out, const vt_model *model, int outputs);
+    vt_status (*with_flat_readout)(vt_model **out, const vt_model *model, int outputs);
 } vt_architecture;
 
 extern const vt_architecture vt_architecture_compact, vt_architecture_shared_compact,
@@ -72,6 +74,7 @@ vt_status vt_import(vt_model *model, const vt_tensor_map *map, const char *label
  * see vt_architecture. */
 int vt_model_maps(const vt_model *model, vt_model_map maps[VT_ENSEMBLE_MEMBERS]);
 vt_status vt_model_with_outputs(vt_model **out, const vt_model *model, int outputs);
+vt_status vt_model_with_flat_readout(vt_model **out, const vt_model *model, int outputs);
 /* What is needed to build the graph again, as in a model's file, NULL when memory is short; and a
  * model of it, weights 0 or initial ones. */
 json_t *vt_model_describe(const vt_model *model);

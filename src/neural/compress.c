@@ -358,8 +358,9 @@ static vt_status map_core(vt_compress_run *run)
     if (access(path, F_OK) == 0) return vt_model_read(&run->mapped, path);
     snprintf(half.id, sizeof half.id, "%s", run->info.id);
     VT_TRY(vt_range_parse(&half.begin, &half.end, "first", run->info.images));
-    VT_TRY(vt_fit_readout(&run->mapped, run->options.core, run->session, &half,
-                          run->options.distill.seed,
+    vt_readout_options readout = vt_readout_options_default(VT_READOUT_FACTORIZED);
+    readout.factorized.seed = run->options.distill.seed;
+    VT_TRY(vt_fit_readout(&run->mapped, run->options.core, run->session, &half, &readout,
                           vt_compress_begin(&progress, run, "mapping the core")));
     return vt_model_write(run->mapped, path);
 }

@@ -14,6 +14,24 @@ vt_readout_options vt_readout_options_default(vt_readout_kind kind)
                                 .factorized = vt_factorized_options_default()};
 }
 
+static const char *const kinds[] = {"ridge", "factorized"};
+
+const char *vt_readout_kind_name(vt_readout_kind kind)
+{
+    return kinds[kind];
+}
+
+vt_status vt_readout_kind_parse(vt_readout_kind *out, const char *name)
+{
+    for (int i = 0; i < 2; i++) {
+        if (strcmp(name, kinds[i]) != 0) continue;
+        *out = (vt_readout_kind)i;
+        return VT_OK;
+    }
+    return vt_error(VT_EINVAL, "there is no readout '%.40s'; there are %s and %s", name, kinds[0],
+                    kinds[1]);
+}
+
 /* Features of a sample; VT_EINVAL where the kinds' own checks would be too late. */
 static vt_status count_features(int64_t *out, const vt_readout_features *x)
 {

@@ -16,8 +16,6 @@
 
 #include "base/arena.h"
 
-static const char *const kinds[] = {"ridge", "factorized"};
-
 static vt_status name_of(char out[VT_NAME_SIZE], const char *prefix, const char *part)
 {
     if (snprintf(out, VT_NAME_SIZE, "%s.%s", prefix, part) < VT_NAME_SIZE) return VT_OK;
@@ -63,7 +61,7 @@ vt_status vt_readout_to_map(const vt_readout *r, vt_tensor_map *map, const char 
                (double[]){(double)r->height, (double)r->width, (double)r->channels}));
     VT_TRY(r->kind == VT_READOUT_RIDGE ? add_ridge(map, prefix, r->ridge)
                                        : add_factorized(map, prefix, r->factorized));
-    return vt_tensor_map_set_text(map, name, kinds[r->kind]);
+    return vt_tensor_map_set_text(map, name, vt_readout_kind_name(r->kind));
 }
 
 /* ---- from a map ---- */
@@ -166,15 +164,16 @@ vt_status vt_readout_from_map(vt_readout **out, const vt_tensor_map *map, const 
     VT_TRY(name_of(name, prefix, "kind"));
     const char *kind = vt_tensor_map_get_text(map, name);
     if (!kind) return vt_error(VT_ENOTFOUND, "%s: there is no readout %s in it", label, prefix);
-    bool ridge = strcmp(kind, kinds[VT_READOUT_RIDGE]) == 0;
-    if (!ridge && strcmp(kind, kinds[VT_READOUT_FACTORIZED]) != 0)
+    vt_readout_kind known;
+    if (vt_readout_kind_parse(&known, kind) != VT_OK)
         return vt_error(VT_EFORMAT, "%s: the readout %s is of the unknown kind '%.40s'", label,
                         prefix, kind);
     vt_readout *r = vt_alloc(1, sizeof *r);
     if (!r) return VT_ENOMEM;
-    r->kind = ridge ? VT_READOUT_RIDGE : VT_READOUT_FACTORIZED;
+    r->kind = known;
     vt_status status = take_sizes(r, &s);
-    if (status == VT_OK) status = ridge ? take_ridge(r, &s) : take_factorized(r, &s);
+    if (status == VT_OK)
+        status = known == VT_READOUT_RIDGE ? take_ridge(r, &s) : take_factorized(r, &s);
     if (status == VT_OK)
         *out = r;
     else
