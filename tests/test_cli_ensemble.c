@@ -170,12 +170,12 @@ static void test_impossible_wishes(void **state)
 }
 
 /* Runs the command, killed at random times, until it ends as `expected`. */
-static void check_kills(const char *const *args, const char *expected)
+static void check_kills(const char *const *args, const char *expected, int runs)
 {
     vt_rng rng;
     int all = 0;
     vt_rng_init(&rng, (uint64_t)getpid(), VT_RNG_SPLIT, 0, 0);
-    for (int run = 0; run < KILLED_RUNS || all == 0; run++) {
+    for (int run = 0; run < runs || all == 0; run++) {
         for (int kills = 0;; kills++, all++) {
             cli_how how = {.signal = kills < MOST_KILLS ? SIGKILL : 0,
                            .signal_after = whole_seconds * 1.2 * vt_rng_uniform(&rng)};
@@ -197,7 +197,7 @@ static void check_kills(const char *const *args, const char *expected)
 static void test_killed_runs_end_the_same(void **state)
 {
     (void)state;
-    check_kills((const char *const[]){"ventral", ENSEMBLE(out, "2"), NULL}, whole);
+    check_kills((const char *const[]){"ventral", ENSEMBLE(out, "2"), NULL}, whole, KILLED_RUNS);
     cli_assert_only(root, ";rec;whole.safetensors;");
 }
 
@@ -222,7 +222,7 @@ static void test_paper(void **state)
     if (!strstr(text, "none kept") || !strstr(text, "visit kept")) fail_msg("%s", text);
     free(text);
     check_kills((const char *const[]){"ventral", ENSEMBLE(out, "2"), "--training", "paper", NULL},
-                core);
+                core, 1);
     cli_fails("core.safetensors", "no neurons", "predict", core, "--images",
               cli_join(rec, "images/images_b.zip"), "-o", out);
     cli_fails("core.safetensors", "0 outputs", "score", core, "-R", rec, "-s", "b");
