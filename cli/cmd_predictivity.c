@@ -8,7 +8,7 @@
 #include "models.h"
 
 typedef struct predictivity_request {
-    char *recordings, *session, *layers, *formula, *labels, *network, *output;
+    char *recordings, *session, *assembly, *images, *layers, *formula, *labels, *network, *output;
     int all_layers, splits, components;
     double epsilon;
 } predictivity_request;
@@ -16,6 +16,9 @@ typedef struct predictivity_request {
 /* Where the neurons come from, and what they are called. */
 typedef struct neuron_source {
     vt_session *session;
+    vt_assembly assembly;
+    vt_image_source *images; /* of an assembly */
+    int64_t *stimulus;
     vt_stimulus_set *stimuli;
     int64_t *labels;
     char name[64];
@@ -26,12 +29,39 @@ static void source_close(neuron_source *s)
 {
     vt_stimulus_set_close(s->stimuli);
     vt_session_close(s->session);
+    vt_image_source_close(s->images);
+    vt_assembly_free(&s->assembly);
+    free(s->stimulus);
     free(s->labels);
+}
+
+static vt_status open_assembly(neuron_source *s, const predictivity_request *request)
+{
+    const char *slash = strrchr(request->assembly, '/');
+    vt_assembly *a = &s->assembly;
+    snprintf(s->name, sizeof s->name, "%s", slash ? slash + 1 : request->assembly);
+    VT_TRY(vt_assembly_read(a, request->assembly, request->labels));
+    VT_TRY(vt_image_source_open(&s->images, request->images));
+    s->stimulus = calloc((size_t)a->images, sizeof *s->stimulus);
+    if (!s->stimulus) return vt_error(VT_ENOMEM, "out of memory");
+    vt_status status = vt_assembly_match(s->stimulus, a, s->images);
+    if (status != VT_OK) return vt_error_context(status, "%s", request->images);
+    VT_TRY(vt_stimulus_set_from_images(&s->stimuli, s->images));
+    s->neurons = (vt_predictivity_neurons){.stimuli = s->stimuli,
+                                           .stimulus = s->stimulus,
+                                           .images = a->images,
+                                           .neurons = a->neurons,
+                                           .repeats = a->repeats,
+                                           .averaged = a->averaged.data,
+                                           .raw = a->repeats > 1 ? a->raw.data : NULL,
+                                           .labels = a->labels};
+    return VT_OK;
 }
 
 static vt_status source_open(neuron_source *s, const predictivity_request *request)
 {
     vt_session_info info;
+    if (request->assembly) return open_assembly(s, request);
     VT_TRY(vt_session_open(&s->session, request->recordings, request->session));
     vt_session_get_info(s->session, &info);
     snprintf(s->name, sizeof s->name, "%s", info.id);
@@ -192,7 +222,10 @@ static int run(vt_model *model, const predictivity_request *request)
 static int check(const predictivity_request *r, int operands)
 {
     if (operands != 1) return cli_misuse("predictivity: one model is needed");
-    if (!r->recordings) return cli_misuse("predictivity: --recordings is needed");
+    if (!r->recordings == !r->assembly)
+        return cli_misuse("predictivity: either --recordings or --assembly is needed");
+    if (!r->assembly != !r->images)
+        return cli_misuse("predictivity: --assembly and --images go together");
     if (!r->layers == !r->all_layers)
         return cli_misuse("predictivity: either --layers or --all-layers is needed");
     if (r->splits < 1 || r->components < 1)
@@ -206,13 +239,19 @@ int cmd_predictivity(int argc, const char **argv)
     struct poptOption table[] = {
         {"recordings", 'R', POPT_ARG_STRING, &request.recordings, 0, "Folder of recordings", "DIR"},
         {"session", 's', POPT_ARG_STRING, &request.session, 0, "Session", "ID"},
+        {"assembly", 'A', POPT_ARG_STRING, &request.assembly, 0,
+         "Instead of recordings: a Brain-Score assembly, NetCDF4", "FILE"},
+        {"images", 'i', POPT_ARG_STRING, &request.images, 0,
+         "Folder or zip of the assembly's stimuli, named by their identifiers", "PATH"},
         {"layers", 'l', POPT_ARG_STRING, &request.layers, 0,
          "Nodes or modules, as 'ventral info' lists them", "NODE,..."},
         {"all-layers", 'a', POPT_ARG_NONE, &request.all_layers, 0, "Every node", NULL},
         {"formula", 0, POPT_ARG_STRING, &request.formula, 0,
          "Of the score: 2026, r^2 / ceiling, or 2023, (r / ceiling)^2 (default: 2026)", "NAME"},
         {"labels", 0, POPT_ARG_STRING, &request.labels, 0,
-         "Text file, a line an image: kinds of images, for stratified splits", "FILE"},
+         "Kinds of images, for stratified splits: a text file, a line an image, or the name of an "
+         "assembly's coordinate",
+         "FILE|NAME"},
         {"splits", 0, POPT_ARG_INT, &request.splits, 0,
          "Splits into training and test images (default: 10)", "N"},
         {"components", 0, POPT_ARG_INT, &request.components, 0,

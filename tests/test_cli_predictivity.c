@@ -55,7 +55,10 @@ static void test_misuse(void **state)
     (void)state;
     cli_check_command("predictivity", "--all-layers", true);
     cli_misused("one model", "predictivity", "-R", rec, "-s", "a", "-a");
-    cli_misused("--recordings", "predictivity", model, "-s", "a", "-a");
+    cli_misused("either --recordings or", "predictivity", model, "-s", "a", "-a");
+    cli_misused("go together", "predictivity", model, "-A", "a.nc", "-a");
+    cli_misused("either --recordings or", "predictivity", model, "-A", "a.nc", "-i", "x", "-R", rec,
+                "-a");
     cli_misused("either --layers or", "predictivity", model, "-R", rec, "-s", "a");
     cli_misused("either --layers or", "predictivity", model, "-R", rec, "-s", "a", "-a", "-l",
                 "fc");

@@ -2,6 +2,7 @@
 #ifndef VENTRAL_VENTRAL_H
 #define VENTRAL_VENTRAL_H
 
+#include "ventral/assembly.h"
 #include "ventral/attack.h"
 #include "ventral/classifier.h"
 #include "ventral/components.h"
