@@ -1,0 +1,32 @@
+/* Discrete Fourier transforms of images, in double. */
+#ifndef VT_STIMULI_FFT_H
+#define VT_STIMULI_FFT_H
+
+#include <complex.h>
+
+#include "ventral/status.h"
+
+/* Longest side that is transformed. */
+#define VT_FFT_MAX_SIDE 4096
+
+typedef struct vt_fft vt_fft;
+
+/* Whether 1 <= side <= VT_FFT_MAX_SIDE has no prime factor but 2, 3 and 5. */
+bool vt_fft_can(int side);
+
+/* A transform of (height, width) images; one thread at a time may use it. VT_EUNSUPPORTED for other
+ * sides. */
+vt_status vt_fft_new(vt_fft **out, int height, int width);
+void vt_fft_free(vt_fft *fft);
+
+/* out(k) = sum over x of in(x) exp(sign 2 pi i k x), not divided by anything; `out` may be `in`. */
+void vt_fft_run(vt_fft *fft, double complex *out, const double complex *in, int sign);
+
+/* a b; the operator's handling of infinities costs more than the product. */
+static inline double complex vt_times(double complex a, double complex b)
+{
+    return CMPLX(creal(a) * creal(b) - cimag(a) * cimag(b),
+                 creal(a) * cimag(b) + cimag(a) * creal(b));
+}
+
+#endif
