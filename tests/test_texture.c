@@ -227,13 +227,139 @@ static void test_statistics_refuse(void **state)
     vt_tensor_map_free(map);
 }
 
+/* ---- synthesis ---- */
+
+static double distance_of(const double *target, const double *image)
+{
+    vt_tensor_map *a, *b;
+    double distance;
+    assert_ok(vt_texture_statistics(&a, target, SIDE, SIDE, &small));
+    assert_ok(vt_texture_statistics(&b, image, SIDE, SIDE, &small));
+    assert_ok(vt_texture_distance(&distance, a, b));
+    vt_tensor_map_free(a);
+    vt_tensor_map_free(b);
+    return distance;
+}
+
+static double statistic(const double *image, const char *name, int64_t count, int at)
+{
+    vt_tensor_map *map;
+    assert_ok(vt_texture_statistics(&map, image, SIDE, SIDE, &small));
+    double value = data_of(map, name, count)[at];
+    vt_tensor_map_free(map);
+    return value;
+}
+
+/* The texture has the photograph's statistics, noise of either does not: its pixels are Gaussian,
+ * its bands' moduli less varied and their phases unrelated across scales. */
+static void test_synthesis(void **state)
+{
+    (void)state;
+    static double photograph[PIXELS], texture[PIXELS], noise[PIXELS];
+    vt_texture_result result;
+    draw_pattern(photograph, SIDE);
+    vt_texture_synthesis options = {.statistics = small, .seed = 4};
+    assert_ok(vt_texture_synthesize(texture, &result, photograph, SIDE, SIDE, &options));
+    double left = distance_of(photograph, texture);
+    assert_close(left, result.distance, 1e-9);
+    assert_true(result.distance < 0.3 * result.start);
+    assert_true(result.iterations > 10);
+    double least = statistic(photograph, "pixel", 6, 4),
+           most = statistic(photograph, "pixel", 6, 5);
+    for (int i = 0; i < PIXELS; i++)
+        assert_true(texture[i] >= least - 1e-9 && texture[i] <= most + 1e-9);
+    assert_ok(vt_texture_noise(noise, texture, SIDE, SIDE, 4, 0));
+    assert_true(left < 0.25 * distance_of(photograph, noise));
+    assert_true(left < 0.25 * distance_of(texture, noise));
+    double skew = statistic(photograph, "pixel", 6, 2);
+    assert_true(skew > 0.4);
+    assert_close(statistic(texture, "pixel", 6, 2), skew, 0.15);
+    assert_close(statistic(noise, "pixel", 6, 2), 0, 0.3 * skew);
+
+    /* another number is another texture, not the photograph moved a little */
+    static double other[PIXELS];
+    options.number = 1;
+    assert_ok(vt_texture_synthesize(other, NULL, photograph, SIDE, SIDE, &options));
+    double product = covariance(other, texture, PIXELS);
+    assert_true(fabs(product) < 0.6 * covariance(texture, texture, PIXELS));
+}
+
+/* The same bits again, whatever the threads. */
+static void test_same_again(void **state)
+{
+    (void)state;
+    static double photograph[PIXELS], a[PIXELS], b[PIXELS];
+    draw_pattern(photograph, SIDE);
+    vt_texture_synthesis options = {.statistics = small, .iterations = 5, .seed = 9, .number = 3};
+    vt_threads_set(1);
+    assert_ok(vt_texture_synthesize(a, NULL, photograph, SIDE, SIDE, &options));
+    vt_threads_set(4);
+    assert_ok(vt_texture_synthesize(b, NULL, photograph, SIDE, SIDE, &options));
+    assert_memory_equal(a, b, sizeof a);
+    assert_ok(vt_texture_noise(a, photograph, SIDE, SIDE, 9, 3));
+    vt_threads_set(0);
+    assert_ok(vt_texture_noise(b, photograph, SIDE, SIDE, 9, 3));
+    assert_memory_equal(a, b, sizeof a);
+    assert_ok(vt_texture_noise(b, photograph, SIDE, SIDE, 9, 4));
+    assert_true(memcmp(a, b, sizeof a) != 0);
+}
+
+/* Noise has the image's amplitudes, the mean's sign included, and other phases. */
+static void test_noise(void **state)
+{
+    (void)state;
+    enum { HEIGHT = 30, WIDTH = 45, COUNT = HEIGHT * WIDTH };
+    static double image[SIDE * SIDE], noise[COUNT];
+    static double complex a[COUNT], b[COUNT];
+    vt_fft *fft;
+    draw_pattern(image, SIDE);
+    for (int i = 0; i < COUNT; i++)
+        image[i] -= 500;
+    assert_ok(vt_texture_noise(noise, image, HEIGHT, WIDTH, 1, 0));
+    for (int i = 0; i < COUNT; i++)
+        a[i] = image[i], b[i] = noise[i];
+    assert_ok(vt_fft_new(&fft, HEIGHT, WIDTH));
+    vt_fft_run(fft, a, a, -1);
+    vt_fft_run(fft, b, b, -1);
+    assert_close(creal(a[0]), creal(b[0]), 1e-8);
+    double turned = 0;
+    for (int i = 1; i < COUNT; i++) {
+        assert_close(cabs(a[i]), cabs(b[i]), 1e-8);
+        turned += cos(carg(a[i]) - carg(b[i])) / COUNT;
+    }
+    assert_true(fabs(turned) < 0.15);
+    vt_fft_free(fft);
+    assert_status(VT_EUNSUPPORTED, vt_texture_noise(noise, image, 7, 10, 1, 0));
+}
+
+static void test_synthesis_refuses(void **state)
+{
+    (void)state;
+    static double image[PIXELS], out[PIXELS];
+    vt_texture_synthesis options = {.statistics = small, .iterations = 1};
+    assert_status(VT_ENUMERIC, vt_texture_synthesize(out, NULL, image, SIDE, SIDE, &options));
+    assert_message("one grey");
+    draw_pattern(image, SIDE);
+    image[9] = INFINITY;
+    assert_status(VT_ENUMERIC, vt_texture_synthesize(out, NULL, image, SIDE, SIDE, &options));
+    image[9] = 0;
+    assert_status(VT_EUNSUPPORTED, vt_texture_synthesize(out, NULL, image, SIDE, 22, &options));
+    vt_status status = VT_ENOMEM;
+    for (int64_t n = 0; status != VT_OK; n++) {
+        assert_status(VT_ENOMEM, status);
+        vt_alloc_fail_after(n);
+        status = vt_texture_synthesize(out, NULL, image, SIDE, SIDE, &options);
+    }
+    vt_alloc_fail_after(-1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_gradient),
-        cmocka_unit_test(test_statistics_refuse),
+        cmocka_unit_test(test_shapes),    cmocka_unit_test(test_values),
+        cmocka_unit_test(test_gradient),  cmocka_unit_test(test_statistics_refuse),
+        cmocka_unit_test(test_synthesis), cmocka_unit_test(test_same_again),
+        cmocka_unit_test(test_noise),     cmocka_unit_test(test_synthesis_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

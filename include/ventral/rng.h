@@ -35,6 +35,7 @@ typedef enum vt_rng_stream {
     VT_RNG_VARIANT,
     VT_RNG_SELECT,
     VT_RNG_STRATIFY,
+    VT_RNG_TEXTURE,
 } vt_rng_stream;
 
 void vt_rng_init(vt_rng *out, uint64_t seed, uint32_t stream, uint32_t epoch, uint32_t sample);

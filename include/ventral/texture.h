@@ -64,7 +64,7 @@ typedef struct vt_texture_result {
 /* A texture of the photograph (height, width), both in grey levels: pixels descend from noise
  * (L-BFGS) until the statistics are the photograph's, then are kept within its smallest and
  * largest. Deterministic; one thread. `out` may not be `photograph`; `result` may be NULL. Errors
- * of vt_texture_statistics; VT_ENUMERIC for a photograph of one grey; VT_EINTERRUPTED. */
+ * of vt_texture_statistics; VT_ENUMERIC for a photograph of one grey. */
 vt_status vt_texture_synthesize(double *out, vt_texture_result *result, const double *photograph,
                                 int height, int width, const vt_texture_synthesis *options);
 

@@ -39,6 +39,7 @@
 #include "ventral/stimulus.h"
 #include "ventral/teacher.h"
 #include "ventral/tensor.h"
+#include "ventral/texture.h"
 #include "ventral/train.h"
 #include "ventral/tuning.h"
 #include "ventral/v1_layers.h"
