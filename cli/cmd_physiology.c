@@ -125,7 +125,8 @@ static vt_status list_layers(physiology_results *out, const char **paths, int co
     return VT_OK;
 }
 
-static vt_status measure_layer(physiology_result *r, vt_model *model, const physiology_request *q)
+static vt_status measure_layer(physiology_result *r, vt_model *model, const physiology_request *q,
+                               bool only)
 {
     char path[4400], what[128];
     cli_progress progress;
@@ -138,6 +139,9 @@ static vt_status measure_layer(physiology_result *r, vt_model *model, const phys
     vt_status status =
         vt_layer_tuning_get(&r->of_layer, model, r->layer, q->output ? path : NULL, &options);
     cli_progress_end(&progress);
+    /* of one layer there is nothing else to show */
+    if (status == VT_OK && only && *r->of_layer.reason)
+        return vt_error(VT_ENOTFOUND, "%s, %s: %s", r->model, r->layer, r->of_layer.reason);
     return status == VT_OK ? VT_OK : vt_error_context(status, "%s, %s", r->model, r->layer);
 }
 
@@ -153,7 +157,8 @@ static vt_status measure_models(physiology_results *out, const char **paths, int
             return VT_EFORMAT; /* the message is set */
         vt_status status = VT_OK;
         for (int k = 0; k < layers && status == VT_OK; k++)
-            status = measure_layer(&out->list[i * layers + k], models.models[0], q);
+            status =
+                measure_layer(&out->list[i * layers + k], models.models[0], q, out->count == 1);
         cli_models_close(&models);
         if (status != VT_OK) return status;
     }

@@ -391,6 +391,10 @@ static void fill_comparison(vt_page *page, const physiology_results *results)
     for (int i = 0; i < results->count; i++) {
         const physiology_result *r = &results->list[i];
         char target[512], name[512];
+        if (*r->of_layer.reason) {
+            paragraph(page, "%s, %s was not measured: %s.", r->model, r->layer, r->of_layer.reason);
+            continue;
+        }
         snprintf(target, sizeof target, "%s/index.html", r->name);
         snprintf(name, sizeof name, "%s, %s", r->model, r->layer);
         vt_page_link(page, target, name);
@@ -403,6 +407,7 @@ static vt_status write_comparison(const physiology_results *results, const char 
     char path[4600];
     vt_page *page;
     for (int i = 0; i < results->count; i++) {
+        if (*results->list[i].of_layer.reason) continue;
         snprintf(path, sizeof path, "%s/%s", folder, results->list[i].name);
         VT_TRY(make_folder(path));
         VT_TRY(write_page(path, &results->list[i], results->references));

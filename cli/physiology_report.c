@@ -136,6 +136,10 @@ static int print_many(const physiology_results *results)
         printf(" %5d of %2d", a->scored, a->of);
     }
     putchar('\n');
+    for (int i = 0; i < results->count; i++) {
+        const physiology_result *r = &results->list[i];
+        if (*r->of_layer.reason) printf("%s %s: %s\n", r->model, r->layer, r->of_layer.reason);
+    }
     return cli_finish();
 }
 
@@ -196,10 +200,11 @@ static json_t *result_json(const physiology_result *r, const vt_references *refe
     if (*r->layer) {
         const vt_layer_tuning *t = &r->of_layer;
         json_object_update_new(
-            root, json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:b}", "layer", r->layer, "units",
+            root, json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:b, s:s?}", "layer", r->layer, "units",
                             (json_int_t)t->units, "answering", (json_int_t)t->answering,
                             "responsive", (json_int_t)t->responsive, "slope", cli_number(t->slope),
-                            "offset", cli_number(t->offset), "loaded", (int)t->loaded));
+                            "offset", cli_number(t->offset), "loaded", (int)t->loaded, "reason",
+                            *t->reason ? t->reason : NULL));
     }
     return root;
 }

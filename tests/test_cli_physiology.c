@@ -210,6 +210,26 @@ static void test_models(void **state)
     json_decref(first);
     json_decref(second);
 
+    /* a layer that answers to nothing does not end a run over several */
+    char silent[4300];
+    vt_tensor_map *map;
+    snprintf(silent, sizeof silent, "%s/silent.safetensors", folder);
+    assert_ok(vt_safetensors_read(&map, model));
+    const vt_tensor *weights = vt_tensor_map_find(map, "conv1.weight");
+    memset(weights->data, 0, vt_tensor_bytes(weights));
+    assert_ok(vt_safetensors_write(map, silent));
+    vt_tensor_map_free(map);
+    for (int run = 0; run < 2; run++) { /* recorded, then loaded */
+        char *table =
+            cli_output_of(cli_run("physiology", model, silent, "--layers", "bn1", "--output", out));
+        if (!strstr(table, "silent bn1: ")) fail_msg("no reason in\n%s", table);
+        free(table);
+    }
+    assert_in_file(cli_join(out, "index.html"), "silent, bn1 was not measured: ");
+    assert_in_file(cli_join(out, "resnet18_baseline.bn1/index.html"), "resnet18_baseline, bn1");
+    assert_int_equal(-1, access(cli_join(out, "silent.bn1/index.html"), F_OK));
+    cli_fails("silent, bn1", "gratings", "physiology", silent, "--layers", "bn1", "--output", out);
+
     /* another file in its place is not overwritten */
     assert_ok(vt_file_write(kept, "PK", 2));
     cli_fails("bn1", kept, "physiology", model, "--layers", "bn1", "--output", out);

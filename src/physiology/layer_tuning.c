@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "models/model.h"
+#include "neural/runner.h"
 #include "ventral/io.h"
 #include "ventral/physiology.h"
 
@@ -44,6 +45,7 @@ static vt_status store(vt_tensor_map *map, vt_layer_tuning *t, const vt_tensor_m
     int64_t *counts[COUNTS];
     list_counts(counts, t);
     VT_TRY(vt_tensor_map_set_text(map, "made_of", made_of));
+    if (*t->reason) return vt_tensor_map_set_text(map, "reason", t->reason);
     VT_TRY(vt_tuning_store(map, &t->tuning));
     for (int i = 0; i < COUNTS; i++) {
         vt_tensor count;
@@ -72,6 +74,12 @@ static vt_status load(vt_layer_tuning *out, const vt_tensor_map *map)
 {
     vt_layer_tuning t = {.loaded = true};
     int64_t *counts[COUNTS];
+    const char *reason = vt_tensor_map_get_text(map, "reason");
+    if (reason) {
+        snprintf(t.reason, sizeof t.reason, "%s", reason);
+        *out = t;
+        return VT_OK;
+    }
     list_counts(counts, &t);
     for (int i = 0; i < COUNTS; i++) {
         const vt_tensor *count = vt_tensor_map_find(map, count_names[i]);
@@ -108,24 +116,24 @@ static vt_status look(vt_layer_tuning *out, bool *found, const char *path, const
 
 /* ---- recording ---- */
 
-static vt_status record(vt_layer_tuning *out, vt_model *model, const char *node, const char *path,
-                        const char *made_of, const vt_recording_options *options)
+static vt_status record(vt_layer_tuning *out, vt_tensor_map **map, vt_model *model,
+                        const char *node, const vt_recording_options *options)
 {
-    vt_recording r;
-    VT_TRY(vt_record(&r, model, node, options));
-    vt_layer_tuning t = {.units = r.units,
-                         .answering = r.answering,
-                         .kept = r.kept,
-                         .responsive = r.responsive,
-                         .slope = r.slope,
-                         .offset = r.offset};
-    vt_status status = vt_tuning_measure(&t.tuning, r.map);
-    if (status == VT_OK && path) {
-        status = keep(path, &t, r.map, made_of);
-        if (status != VT_OK) vt_layer_tuning_free(&t);
+    vt_recording r = {.units = 0};
+    vt_status status = vt_record(&r, model, node, options);
+    if (status == VT_ENOTFOUND) { /* the node is there, so it is units that are not */
+        snprintf(out->reason, sizeof out->reason, "%s", vt_error_message());
+        return VT_OK;
     }
-    vt_recording_free(&r);
-    if (status == VT_OK) *out = t;
+    if (status != VT_OK) return status;
+    *out = (vt_layer_tuning){.units = r.units,
+                             .answering = r.answering,
+                             .kept = r.kept,
+                             .responsive = r.responsive,
+                             .slope = r.slope,
+                             .offset = r.offset};
+    status = vt_tuning_measure(&out->tuning, r.map);
+    *map = r.map;
     return status;
 }
 
@@ -133,10 +141,23 @@ vt_status vt_layer_tuning_get(vt_layer_tuning *out, vt_model *model, const char 
                               const char *path, const vt_recording_options *options)
 {
     origin made_of;
+    vt_node found_node;
     bool found = false;
+    vt_tensor_map *recording = NULL;
+    vt_layer_tuning t = {.loaded = false};
+    VT_TRY(vt_runner_find(&found_node, model, node));
     VT_TRY(describe(made_of, model, node, options));
     if (path) VT_TRY(look(out, &found, path, made_of));
-    return found ? VT_OK : record(out, model, node, path, made_of, options);
+    if (found) return VT_OK;
+    vt_status status = record(&t, &recording, model, node, options);
+    if (status == VT_OK && path) status = keep(path, &t, recording, made_of);
+    vt_tensor_map_free(recording);
+    if (status != VT_OK) {
+        vt_layer_tuning_free(&t);
+        return status;
+    }
+    *out = t;
+    return VT_OK;
 }
 
 void vt_layer_tuning_free(vt_layer_tuning *tuning)
