@@ -73,8 +73,8 @@ typedef struct vt_predictivity {
 } vt_predictivity;
 
 /* Scores layers of a model. Features are computed batch by batch and reduced at once to inner
- * products of images: the memory is that of options->memory, of a pair of images a layer held, and
- * of a batch. Neurons that never vary in a split's test images do not count there. VT_ENOTFOUND: no
+ * products of images, so that memory is that of options->memory, of a batch, and of images^2
+ * numbers. Neurons that never vary in a split's test images do not count there. VT_ENOTFOUND: no
  * such layer; VT_EINVAL: too few images for the components; VT_ENUMERIC: features or responses that
  * are not finite. */
 vt_status vt_predictivity_run(vt_predictivity *out, vt_model *model,
