@@ -327,6 +327,12 @@ def matlab():
     yield "big_endian", big.file(
         big.doubles("grid", (2, 3), 0, 3, 1, 4, 2, 5),
         big.matrix("shorts", 10, (3, 1), big.element(3, struct.pack(">3h", -1, 2, 300))))
+    def row(*values):
+        return m.doubles("", (1, len(values)), *values)
+    yield "ringach", m.file(m.element(15, zlib.compress(m.structure(
+        "db", width=16, spont=row(1, 2, 0), maxdc=row(20, 7, 100), mindc=row(1, 2, 3),
+        maxfirst=row(30, 7, 10), orivar=row(0.3, 0.5, 0.9), bw=row(25, 20, 91),
+        po=row(0.05, 0.5, 1.2))), pad=False))
     yield "elements", grid + fields
     yield "array_of_structures", m.structure("s", sizes=(1, 2), a=grid, b=grid)
     yield "twice", m.file(grid, grid)

@@ -6,6 +6,7 @@
 #include "physiology/references.h"
 #include "ventral/io.h"
 #include "ventral/similarity.h"
+#include "ventral/weights.h"
 
 static int property(const char *key)
 {
@@ -264,31 +265,27 @@ static void test_assembly(void **state)
     vt_references_free(references);
 }
 
-static void add_vector(vt_tensor_map *map, const char *name, int64_t count, const double *values)
+/* FOLDER/NAME.mat, a copy of a seed of the MATLAB reader's fuzz target. */
+static const char *matlab_file(const char *seed, const char *name)
 {
-    vt_tensor t;
-    assert_ok(vt_tensor_map_add(map, name, VT_F64, 2, (int64_t[]){1, count}, &t));
-    memcpy(t.data, values, (size_t)count * sizeof *values);
+    char from[4096];
+    void *data;
+    size_t size;
+    snprintf(from, sizeof from, "%s/fuzz/corpus/matlab/%s", TEST_SOURCE_DIR, seed);
+    assert_ok(vt_file_read(&data, &size, from));
+    assert_ok(vt_file_write(in_folder(name), data, size));
+    free(data);
+    return in_folder(name);
 }
 
+/* Three neurons: the second responds too little, the third is not selective. */
 static void test_ringach(void **state)
 {
     (void)state;
     vt_tensor_map *map;
     vt_references *references;
-    assert_ok(vt_tensor_map_new(&map));
-    /* the second responds too little, the third is not selective */
-    add_vector(map, "db/spont", 3, (const double[]){1, 2, 0});
-    add_vector(map, "db/maxdc", 3, (const double[]){20, 7, 100});
-    add_vector(map, "db/mindc", 3, (const double[]){1, 2, 3});
-    add_vector(map, "db/maxfirst", 3, (const double[]){30, 7, 10});
-    add_vector(map, "db/orivar", 3, (const double[]){0.3, 0.5, 0.9});
-    add_vector(map, "db/bw", 3, (const double[]){25, 20, 91});
     assert_ok(vt_references_new(&references));
-    assert_status(VT_EFORMAT, vt_references_set_ringach(references, map, "here"));
-    assert_message("po");
-    add_vector(map, "db/po", 3, (const double[]){0.05, 0.5, 1.2});
-    assert_ok(vt_references_set_ringach(references, map, "here"));
+    assert_ok(vt_references_read(references, matlab_file("ringach", "Ringach2002.mat")));
     check_counts(references, "orientation_selective", 2, (const int64_t[]){1, 1});
     check_counts(references, "modulation_ratio", 2,
                  (const int64_t[]){1, 0, 0, 0, 0, 0, 0, 1, 0, 0});
@@ -296,8 +293,18 @@ static void test_ringach(void **state)
                  (const int64_t[]){0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});
     check_counts(references, "orthogonal_preferred_ratio", 2,
                  (const int64_t[]){1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1});
-    vt_references_free(references);
+
+    /* a field missing, and one of another length */
+    assert_ok(vt_matlab_read(&map, matlab_file("kinds", "kinds.mat")));
+    assert_status(VT_EFORMAT, vt_references_set_ringach(references, map, "here"));
+    assert_message("no spont");
     vt_tensor_map_free(map);
+    assert_ok(vt_matlab_read(&map, in_folder("Ringach2002.mat")));
+    ((vt_tensor *)(uintptr_t)vt_tensor_map_find(map, "db/po"))->size[1] = 2;
+    assert_status(VT_ESHAPE, vt_references_set_ringach(references, map, "here"));
+    assert_message("db/po has 2 values");
+    vt_tensor_map_free(map);
+    vt_references_free(references);
 }
 
 /* Spikes by rule; the values are of the published analysis, in NumPy. */
@@ -373,7 +380,6 @@ static void test_bad_files(void **state)
 {
     (void)state;
     vt_references *references;
-    char wrong[4096];
     assert_ok(vt_references_new(&references));
     refused(references, "a.txt", "1", VT_EINVAL, ".npz, .csv, .nc and .mat");
     refused(references, "none.csv", NULL, VT_ENOTFOUND, "none.csv");
@@ -388,12 +394,7 @@ static void test_bad_files(void **state)
     refused(references, "a.npz", "PK", VT_EFORMAT, "a.npz");
     refused(references, "a.nc", "CDF\1", VT_EFORMAT, "HDF5");
     refused(references, "a.mat", "MATLAB 4, surely", VT_EFORMAT, "MATLAB");
-    snprintf(wrong, sizeof wrong, "%s/fuzz/corpus/matlab/kinds", TEST_SOURCE_DIR);
-    void *data;
-    size_t size;
-    assert_ok(vt_file_read(&data, &size, wrong));
-    assert_ok(vt_file_write(in_folder("kinds.mat"), data, size));
-    free(data);
+    matlab_file("kinds", "kinds.mat");
     refused(references, "kinds.mat", NULL, VT_ENOTFOUND, "'db' of Ringach2002.mat");
     vt_references_free(references);
 }
