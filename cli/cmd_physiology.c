@@ -9,7 +9,7 @@
 #include "physiology.h"
 
 typedef struct physiology_request {
-    char *responses, *output, *layers, *network;
+    char *responses, *output, *layers, *network, *textures;
     char **references;
     double degrees, epsilon;
     int batch, bf16;
@@ -33,6 +33,7 @@ static void results_free(physiology_results *results)
         free(r->model);
         free(r->layer);
         free(r->name);
+        free(r->textures);
         vt_layer_tuning_free(&r->of_layer);
         vt_physiology_scores_free(&r->scores);
     }
@@ -59,6 +60,14 @@ static vt_status prepare(const physiology_request *r)
     return vt_error(VT_EIO, "%s: cannot make this folder: %s", r->output, strerror(reason));
 }
 
+/* Keeps what textures are said to come from; NULL: nothing is said. */
+static vt_status mark(physiology_result *r, const char *origin)
+{
+    if (!origin) return VT_OK;
+    r->textures = strdup(origin);
+    return r->textures ? VT_OK : out_of_memory();
+}
+
 /* Responses that were recorded elsewhere. */
 static vt_status measure_file(physiology_results *out, const char *path)
 {
@@ -71,6 +80,7 @@ static vt_status measure_file(physiology_results *out, const char *path)
     if (!out->list->model || !out->list->layer) return out_of_memory();
     VT_TRY(vt_npz_read(&map, path));
     vt_status status = vt_tuning_measure(&out->list->of_layer.tuning, map);
+    if (status == VT_OK) status = mark(out->list, vt_tensor_map_get_text(map, "textures"));
     vt_tensor_map_free(map);
     return status == VT_OK ? VT_OK : vt_error_context(status, "%s", path);
 }
@@ -126,7 +136,7 @@ static vt_status list_layers(physiology_results *out, const char **paths, int co
 }
 
 static vt_status measure_layer(physiology_result *r, vt_model *model, const physiology_request *q,
-                               bool only)
+                               const vt_texture_set *textures, bool only)
 {
     char path[4400], what[128];
     cli_progress progress;
@@ -134,11 +144,13 @@ static vt_status measure_layer(physiology_result *r, vt_model *model, const phys
     vt_recording_options options = {.degrees = q->degrees,
                                     .batch = q->batch,
                                     .bf16 = q->bf16,
+                                    .textures = textures,
                                     .progress = cli_progress_start(&progress, what)};
     snprintf(path, sizeof path, "%s/%s.npz", q->output ? q->output : "", r->name);
     vt_status status =
         vt_layer_tuning_get(&r->of_layer, model, r->layer, q->output ? path : NULL, &options);
     cli_progress_end(&progress);
+    if (status == VT_OK && textures) status = mark(r, vt_texture_set_origin(textures));
     /* of one layer there is nothing else to show */
     if (status == VT_OK && only && *r->of_layer.reason)
         return vt_error(VT_ENOTFOUND, "%s, %s: %s", r->model, r->layer, r->of_layer.reason);
@@ -147,7 +159,7 @@ static vt_status measure_layer(physiology_result *r, vt_model *model, const phys
 
 /* One model after the other, so that only one is in memory. */
 static vt_status measure_models(physiology_results *out, const char **paths, int count,
-                                const physiology_request *q)
+                                const physiology_request *q, const vt_texture_set *textures)
 {
     VT_TRY(list_layers(out, paths, count, q->layers ? q->layers : "layer1"));
     int layers = out->count / count;
@@ -157,12 +169,22 @@ static vt_status measure_models(physiology_results *out, const char **paths, int
             return VT_EFORMAT; /* the message is set */
         vt_status status = VT_OK;
         for (int k = 0; k < layers && status == VT_OK; k++)
-            status =
-                measure_layer(&out->list[i * layers + k], models.models[0], q, out->count == 1);
+            status = measure_layer(&out->list[i * layers + k], models.models[0], q, textures,
+                                   out->count == 1);
         cli_models_close(&models);
         if (status != VT_OK) return status;
     }
     return VT_OK;
+}
+
+static vt_status show_and_measure(physiology_results *out, const char **paths, int count,
+                                  const physiology_request *q)
+{
+    vt_texture_set *textures = NULL;
+    if (q->textures) VT_TRY(vt_texture_set_open(&textures, q->textures));
+    vt_status status = measure_models(out, paths, count, q, textures);
+    vt_texture_set_close(textures);
+    return status;
 }
 
 /* ---- the command ---- */
@@ -182,7 +204,7 @@ static int run(const physiology_request *r, const char **paths, int count)
     if (status == VT_OK) status = read_references(&results.references, r->references);
     if (status == VT_OK)
         status = r->responses ? measure_file(&results, r->responses)
-                              : measure_models(&results, paths, count, r);
+                              : show_and_measure(&results, paths, count, r);
     if (status == VT_OK) status = score_all(&results);
     if (status == VT_OK && r->output) {
         status = physiology_write_tables(&results, r->output);
@@ -201,10 +223,10 @@ static int check(const physiology_request *r, int operands)
 {
     if (!r->responses == !operands)
         return cli_misuse("physiology: either models or --responses is needed");
-    if (r->responses && (r->layers || r->network || r->degrees != 0 || r->epsilon != 0 || r->bf16))
-        return cli_misuse(
-            "physiology: --layers, --network, --degrees, --epsilon and --bf16 are for "
-            "models");
+    if (r->responses &&
+        (r->layers || r->network || r->degrees != 0 || r->epsilon != 0 || r->bf16 || r->textures))
+        return cli_misuse("physiology: --layers, --network, --textures, --degrees, --epsilon and "
+                          "--bf16 are for models");
     return CLI_DONE;
 }
 
@@ -224,6 +246,10 @@ int cmd_physiology(int argc, const char **argv)
          "FILE"},
         {"output", 'o', POPT_ARG_STRING, &request.output, 0,
          "Folder of the page, its figures, tables as CSV, and each layer's tuning", "DIR"},
+        {"textures", 't', POPT_ARG_STRING, &request.textures, 0,
+         "Textures and noise shown after the gratings, as 'ventral stimuli textures' writes them "
+         "or the published PNGs",
+         "PATH"},
         {"degrees", 'd', POPT_ARG_DOUBLE, &request.degrees, 0,
          "Visual field of the models' images, degrees (default: 8)", "X"},
         {"batch", 'b', POPT_ARG_INT, &request.batch, 0, "Stimuli at a time (default: 64)", "N"},

@@ -1,6 +1,8 @@
-/* ventral stimuli: the published sets of gratings, listed or written as images. */
+/* ventral stimuli: the published sets of gratings, listed or written as images, and textures from
+ * photographs. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli.h"
 
@@ -19,6 +21,7 @@ static int list_sets(void)
         for (int set = 0; set < VT_GRATING_SETS; set++)
             printf("%-18s %8lld  %s\n", vt_grating_set_name(set),
                    (long long)vt_grating_set_count(set), descriptions[set]);
+        puts("textures                    texture and noise from --photographs");
         return cli_finish();
     }
     json_t *sets = json_array();
@@ -62,11 +65,58 @@ static int write_set(const char *name, const char *range, const char *folder,
     return code;
 }
 
+/* ---- textures ---- */
+
+static int print_textures(const char *folder)
+{
+    vt_texture_set *set;
+    if (vt_texture_set_open(&set, folder) != VT_OK) return cli_fail();
+    long long count = (long long)vt_texture_set_count(set);
+    const char *origin = vt_texture_set_origin(set);
+    int code;
+    if (cli_options.json)
+        code = cli_print_json(json_pack("{s:s, s:s, s:I, s:s?}", "output", folder, "set",
+                                        "textures", "images", (json_int_t)count, "origin", origin));
+    else {
+        printf("%s: %lld images, half of them noise, %s\n", folder, count, origin ? origin : "");
+        code = cli_finish();
+    }
+    vt_texture_set_close(set);
+    return code;
+}
+
+static int write_textures(const char *folder, const char *photographs, vt_texture_families *o)
+{
+    cli_progress progress;
+    o->synthesis.seed = (uint64_t)cli_options.seed;
+    o->progress = cli_progress_start(&progress, "textures");
+    vt_status status = vt_texture_families_write(folder, photographs, o);
+    cli_progress_end(&progress);
+    return status == VT_OK ? print_textures(folder) : cli_fail();
+}
+
+/* Textures take options of their own, and gratings theirs. */
+static int check_textures(bool textures, const char *photographs, const vt_texture_families *o,
+                          bool gratings)
+{
+    if (textures && !photographs) return cli_misuse("stimuli: textures of which --photographs?");
+    if (textures && gratings)
+        return cli_misuse("stimuli: --range, --degrees and --resolution are for gratings");
+    if (!textures && (photographs || o->samples != 0 || o->synthesis.iterations != 0 ||
+                      o->synthesis.statistics.scales != 0))
+        return cli_misuse(
+            "stimuli: --photographs, --samples, --scales and --iterations are for textures");
+    if (o->samples < 0 || o->synthesis.iterations < 0 || o->synthesis.statistics.scales < 0)
+        return cli_misuse("stimuli: --samples, --scales and --iterations are above 0");
+    return CLI_DONE;
+}
+
 int cmd_stimuli(int argc, const char **argv)
 {
-    char *range = NULL, *output = NULL;
+    char *range = NULL, *output = NULL, *photographs = NULL;
     int size = 0;
     vt_screen_options o = {.resolution = 56, .degrees = VT_GRATING_DEGREES};
+    vt_texture_families f = {.samples = 0};
     struct poptOption table[] = {
         {"output", 'o', POPT_ARG_STRING, &output, 0, "Folder for the images and their list", "DIR"},
         {"range", 'r', POPT_ARG_STRING, &range, 0, "Only these gratings: A:B, first, second",
@@ -74,13 +124,23 @@ int cmd_stimuli(int argc, const char **argv)
         {"degrees", 'd', POPT_ARG_DOUBLE, &o.degrees, 0, "Visual field (default: 12 degrees)", "X"},
         {"resolution", 0, POPT_ARG_DOUBLE, &o.resolution, 0,
          "Pixels a degree they are drawn at (default: 56)", "X"},
-        {"size", 's', POPT_ARG_INT, &size, 0, "Resized to so many pixels (default: as drawn)", "N"},
+        {"size", 's', POPT_ARG_INT, &size, 0,
+         "Resized to so many pixels (default: as drawn; textures: 320)", "N"},
+        {"photographs", 'p', POPT_ARG_STRING, &photographs, 0,
+         "Folder or zip of images; each becomes a family of textures", "PATH"},
+        {"samples", 'n', POPT_ARG_INT, &f.samples, 0, "Textures of each family (default: 15)", "N"},
+        {"scales", 0, POPT_ARG_INT, &f.synthesis.statistics.scales, 0,
+         "Scales of textures' statistics (default: 4)", "N"},
+        {"iterations", 0, POPT_ARG_INT, &f.synthesis.iterations, 0,
+         "Steps towards a texture, at most (default: 100)", "N"},
         CLI_COMMON};
     poptContext context = cli_parse(argc, argv, table, "[SET --output DIR]");
     if (!context) return CLI_MISUSED;
     int operand_count, code;
     const char **operands = cli_operands(context, &operand_count);
-    o.height = o.width = size;
+    o.height = o.width = f.side = size;
+    bool textures = operand_count == 1 && strcmp(operands[0], "textures") == 0;
+    bool gratings = range || o.degrees != VT_GRATING_DEGREES || o.resolution != 56;
     if (operand_count > 1)
         code = cli_misuse("stimuli: one set at a time, %d given", operand_count);
     else if (operand_count == 1 && !output)
@@ -90,10 +150,13 @@ int cmd_stimuli(int argc, const char **argv)
     else if (!(o.degrees > 0 && o.resolution > 0) || size < 0)
         code = cli_misuse("stimuli: --degrees, --resolution and --size are above 0");
     else
+        code = check_textures(textures, photographs, &f, gratings);
+    if (code == CLI_DONE && textures)
+        code = write_textures(output, photographs, &f);
+    else if (code == CLI_DONE)
         code = operand_count == 0 ? list_sets()
                                   : write_set(operands[0], range ? range : "all", output, &o);
-    free(range);
-    free(output);
+    cli_free_options(table);
     poptFreeContext(context);
     return code;
 }

@@ -8,6 +8,7 @@
 typedef struct physiology_result {
     char *model, *layer; /* layer "": responses that were recorded elsewhere */
     char *name;          /* MODEL.LAYER, of its files in the output folder; NULL without layer */
+    char *textures;      /* what they come from, where that is said; else NULL */
     vt_layer_tuning of_layer; /* without layer its tuning alone */
     vt_physiology_scores scores;
 } physiology_result;
@@ -32,6 +33,8 @@ void physiology_coverage(char out[64], const vt_average *average);
 const vt_average *physiology_average(const physiology_result *result, int category);
 /* The same of the result for which most benchmarks are scored. */
 const vt_average *physiology_most_covered(const physiology_results *results, int category);
+/* A sentence about results whose textures are not the published ones. */
+void physiology_mark(char out[400], const physiology_result *result);
 /* "receptive field size" of "receptive_field_size". */
 void physiology_words(char out[64], const char *name);
 

@@ -311,6 +311,14 @@ static void explain(vt_page *page)
         "have a reference, and says how many that is.");
 }
 
+static void put_mark(vt_page *page, const physiology_result *r)
+{
+    char text[400];
+    if (!r->textures) return;
+    physiology_mark(text, r);
+    vt_page_paragraph(page, text);
+}
+
 static vt_status fill_page(vt_page *page, const char *folder, const physiology_result *r,
                            const vt_references *references)
 {
@@ -321,6 +329,7 @@ static vt_status fill_page(vt_page *page, const char *folder, const physiology_r
                   r->of_layer.tuning.neurons, r->scores.overall.score, coverage);
     else
         paragraph(page, "%" PRId64 " neurons; %s.", r->of_layer.tuning.neurons, coverage);
+    put_mark(page, r);
     put_categories(page, r);
     explain(page);
     for (int c = 0; c <= VT_CATEGORIES; c++)
@@ -386,6 +395,7 @@ static void fill_comparison(vt_page *page, const physiology_results *results)
                     "these categories: 1 is as like the published neurons as these are to "
                     "themselves. Units are those whose receptive field is at the gratings' centre; "
                     "the distributions of a few units say little.");
+    put_mark(page, &results->list[0]);
     put_comparison(page, results);
     vt_page_heading(page, "Distributions and tuning curves");
     for (int i = 0; i < results->count; i++) {

@@ -38,6 +38,13 @@ const vt_average *physiology_most_covered(const physiology_results *results, int
     return best;
 }
 
+void physiology_mark(char out[400], const physiology_result *r)
+{
+    snprintf(out, 400,
+             "Textures: %.250s. Scores of textures say nothing about the published textures.",
+             r->textures);
+}
+
 static int64_t with_value(const vt_property_score *s, const vt_property *p)
 {
     int64_t sum = 0;
@@ -93,6 +100,19 @@ static void print_category(const physiology_result *r, int category)
             print_property(vt_property_at(i), &r->scores.property[i]);
 }
 
+/* Once for all results that were shown the same. */
+static void print_marks(const physiology_result *list, int count)
+{
+    char text[400];
+    for (int i = 0; i < count; i++) {
+        bool said = i > 0 && list[i - 1].textures && list[i].textures &&
+                    strcmp(list[i - 1].textures, list[i].textures) == 0;
+        if (!list[i].textures || said) continue;
+        physiology_mark(text, &list[i]);
+        puts(text);
+    }
+}
+
 static int print_one(const physiology_result *r)
 {
     char coverage[64];
@@ -106,6 +126,7 @@ static int print_one(const physiology_result *r)
     printf("%-46s %44s", "mean of the categories", coverage);
     print_number(8, r->scores.overall.score);
     putchar('\n');
+    print_marks(r, 1);
     return cli_finish();
 }
 
@@ -140,6 +161,7 @@ static int print_many(const physiology_results *results)
         const physiology_result *r = &results->list[i];
         if (*r->of_layer.reason) printf("%s %s: %s\n", r->model, r->layer, r->of_layer.reason);
     }
+    print_marks(results->list, results->count);
     return cli_finish();
 }
 
@@ -194,9 +216,10 @@ static json_t *result_json(const physiology_result *r, const vt_references *refe
     for (int c = 0; c < VT_CATEGORIES; c++)
         json_object_set_new(categories, vt_category_name((vt_category)c),
                             average_json(&r->scores.category[c]));
-    json_t *root = json_pack("{s:s, s:I, s:o, s:o, s:o}", "model", r->model, "neurons",
-                             (json_int_t)r->of_layer.tuning.neurons, "categories", categories,
-                             "mean", average_json(&r->scores.overall), "properties", properties);
+    json_t *root =
+        json_pack("{s:s, s:s?, s:I, s:o, s:o, s:o}", "model", r->model, "textures", r->textures,
+                  "neurons", (json_int_t)r->of_layer.tuning.neurons, "categories", categories,
+                  "mean", average_json(&r->scores.overall), "properties", properties);
     if (*r->layer) {
         const vt_layer_tuning *t = &r->of_layer;
         json_object_update_new(

@@ -1,8 +1,8 @@
 #!/bin/sh
-# example.sh VENTRAL PREDICT CORRUPTIONS SHEET GRATINGS: the documentation's C examples, on a model and
+# example.sh VENTRAL PREDICT CORRUPTIONS SHEET GRATINGS TEXTURES: the documentation's C examples, on a model and
 # images made for them.
 set -eu
-ventral=$1 predict=$2 corruptions=$3 sheet=$4 gratings=$5
+ventral=$1 predict=$2 corruptions=$3 sheet=$4 gratings=$5 textures=$6
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
@@ -26,4 +26,8 @@ grep -q missing.zip message
 "$gratings" gratings.png
 [ "$(head -c 4 gratings.png | tail -c 3)" = PNG ]
 if "$gratings" missing/gratings.png 2>message; then exit 1; fi
+grep -q missing message
+"$textures" textures.png 1
+[ "$(head -c 4 textures.png | tail -c 3)" = PNG ]
+if "$textures" missing/textures.png 1 2>message; then exit 1; fi
 grep -q missing message

@@ -238,6 +238,54 @@ static void test_models(void **state)
     cli_fails("--layers", "empty", "physiology", model, "--layers", "bn1,");
 }
 
+/* Textures of a model's layer are measured, and marked in table, JSON, page and file; others are
+ * other results. */
+static void test_textures(void **state)
+{
+    (void)state;
+    const char *model = TEST_SOURCE_DIR "/assets/resnet18_baseline.safetensors";
+    char out[4200], photographs[4200], textures[4200], list[4300];
+    static const char origin[] = "synthesised from 2 photographs of images.zip";
+    if (system("gnuplot --version >/dev/null 2>&1") != 0) {
+        print_message("skipped: no gnuplot\n");
+        skip();
+    }
+    snprintf(out, sizeof out, "%s/textures_out", folder);
+    snprintf(photographs, sizeof photographs, "%s/photographs", folder);
+    snprintf(textures, sizeof textures, "%s/textures", folder);
+    snprintf(list, sizeof list, "%s/textures.csv", textures);
+    cli_ok("stimuli", "size", "-o", photographs, "-r", "200:202", "--degrees", "1", "-s", "40");
+    cli_ok("stimuli", "textures", "-o", textures, "-p", cli_join(photographs, "images.zip"), "-n",
+           "2", "-s", "32", "--scales", "2", "--iterations", "2");
+    json_t *root =
+        cli_json("physiology", model, "--layers", "bn1", "--output", out, "--textures", textures);
+    json_t *a = json_array_get(json_object_get(root, "results"), 0);
+    assert_string_equal(origin, json_string_value(json_object_get(a, "textures")));
+    size_t i;
+    json_t *property;
+    bool measured = false;
+    json_array_foreach(
+        json_object_get(a, "properties"), i,
+        property) if (strcmp(json_string_value(json_object_get(property, "property")),
+                             "max_texture") == 0) measured =
+        json_is_true(json_object_get(property, "measured"));
+    assert_true(measured);
+    json_decref(root);
+    assert_in_file(cli_join(out, "index.html"), origin);
+    vt_tensor_map *map;
+    assert_ok(vt_npz_read(&map, cli_join(out, "resnet18_baseline.bn1.npz")));
+    assert_string_equal(origin, vt_tensor_map_get_text(map, "textures"));
+    vt_tensor_map_free(map);
+
+    /* once more, from the file */
+    char *text = cli_output_of(
+        cli_run("physiology", model, "--layers", "bn1", "--output", out, "--textures", textures));
+    assert_non_null(strstr(text, origin));
+    free(text);
+    cli_fails("nowhere", "No such file", "physiology", model, "--textures", "nowhere");
+    cli_misused("--textures", "physiology", "--responses", "x.npz", "--textures", textures);
+}
+
 static void test_misuse(void **state)
 {
     (void)state;
@@ -275,9 +323,10 @@ static void test_golden(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json),   cmocka_unit_test(test_references),
-        cmocka_unit_test(test_page),   cmocka_unit_test(test_models),
-        cmocka_unit_test(test_misuse), cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_json),     cmocka_unit_test(test_references),
+        cmocka_unit_test(test_page),     cmocka_unit_test(test_models),
+        cmocka_unit_test(test_textures), cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_golden),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -3,6 +3,7 @@
 
 #include "ventral/grating.h"
 #include "ventral/image.h"
+#include "ventral/texture.h"
 
 static void test_common(void **state)
 {
@@ -16,6 +17,10 @@ static void test_common(void **state)
     cli_misused("--degrees", "stimuli", "-o", "x", "--degrees", "-4", "size");
     cli_misused("--resolution", "stimuli", "-o", "x", "--resolution", "nan", "size");
     cli_misused("--size", "stimuli", "-o", "x", "--size", "-1", "size");
+    cli_misused("--photographs", "stimuli", "-o", "x", "textures");
+    cli_misused("--range", "stimuli", "-o", "x", "-p", "y", "-r", "0:1", "textures");
+    cli_misused("--samples", "stimuli", "-o", "x", "-n", "3", "size");
+    cli_misused("--iterations", "stimuli", "-o", "x", "-p", "y", "--iterations", "-2", "textures");
 }
 
 static void test_lists(void **state)
@@ -126,12 +131,58 @@ static void test_failures(void **state)
     remove_folder(folder);
 }
 
+/* A family from each photograph, which the library reads back; a seed is a seed. */
+static void test_textures(void **state)
+{
+    (void)state;
+    char folder[4096], out[4200], photographs[4200];
+    new_folder(folder);
+    snprintf(out, sizeof out, "%s/out", folder);
+    snprintf(photographs, sizeof photographs, "%s/photographs", folder);
+    cli_ok("stimuli", "size", "-o", photographs, "-r", "200:202", "--degrees", "1", "-s", "40");
+    json_t *root =
+        cli_json("stimuli", "textures", "-o", out, "-p", cli_join(photographs, "images.zip"), "-n",
+                 "2", "-s", "32", "--scales", "2", "--iterations", "3", "--seed", "5");
+    assert_int_equal(8, json_integer_value(json_object_get(root, "images")));
+    assert_string_equal("synthesised from 2 photographs of images.zip",
+                        json_string_value(json_object_get(root, "origin")));
+    json_decref(root);
+
+    vt_texture_set *set;
+    uint64_t checksums[2];
+    assert_ok(vt_texture_set_open(&set, out));
+    assert_int_equal(8, vt_texture_set_count(set));
+    checksums[0] = vt_texture_set_checksum(set);
+    vt_texture_set_close(set);
+    vt_texture_families options = {
+        .synthesis = {.statistics = {.scales = 2}, .iterations = 3, .seed = 6},
+        .samples = 2,
+        .side = 32};
+    for (int i = 0; i < 2; i++) {
+        assert_ok(vt_texture_families_write(out, cli_join(photographs, "images.zip"), &options));
+        assert_ok(vt_texture_set_open(&set, out));
+        checksums[1] = vt_texture_set_checksum(set);
+        vt_texture_set_close(set);
+        assert_int_equal(checksums[0] == checksums[1], i == 1);
+        options.synthesis.seed = 5;
+    }
+    char *text = cli_output_of(cli_run("stimuli", "textures", "-o", out, "-p",
+                                       cli_join(photographs, "images.zip"), "-n", "2", "-s", "32",
+                                       "--scales", "2", "--iterations", "3", "--seed", "5"));
+    assert_non_null(strstr(text, "8 images, half of them noise, synthesised from 2 photographs"));
+    free(text);
+    cli_fails("nowhere", "", "stimuli", "textures", "-o", out, "-p", "nowhere");
+    cli_fails("size_0200.png", "multiples", "stimuli", "textures", "-o", out, "-p",
+              cli_join(photographs, "images.zip"), "-s", "33");
+    remove_folder(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_common),   cmocka_unit_test(test_lists),
         cmocka_unit_test(test_writes),   cmocka_unit_test(test_blank_and_threads),
-        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_failures), cmocka_unit_test(test_textures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

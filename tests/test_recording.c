@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "physiology/receptive_field.h"
+#include "ventral/image.h"
 #include "ventral/io.h"
 #include "ventral/resnet.h"
 #include "ventral/tuning.h"
@@ -406,6 +407,59 @@ static void test_linear_node(void **state)
     vt_recording_free(&r);
 }
 
+/* Textures are shown after the gratings, on the same screen, and change nothing else; rates follow
+ * from activations computed here. */
+static void test_textures(void **state)
+{
+    const vt_recording *without = *state;
+    enum { TEXTURES = 8, PIXELS = 20 };
+    char folder[4096], name[4200];
+    uint8_t pixels[PIXELS * PIXELS * 3], grey[SIDE * SIDE];
+    new_folder(folder);
+    for (int i = 0; i < TEXTURES; i++) {
+        void *data;
+        size_t size;
+        for (int p = 0; p < PIXELS * PIXELS; p++)
+            memset(pixels + 3 * p, 255 & (p * (31 + i) + p / PIXELS * i * 17), 3);
+        assert_ok(vt_png_encode(&data, &size, &(vt_image){PIXELS, PIXELS, pixels}));
+        snprintf(name, sizeof name, "%s/%s-20x20-im%d-smp%d.png", folder, i / 4 ? "tex" : "noise",
+                 i / 2 % 2 + 3, i % 2 + 1);
+        assert_ok(vt_file_write(name, data, size));
+        free(data);
+    }
+    vt_texture_set *set;
+    vt_recording r;
+    vt_tuning tuning;
+    assert_ok(vt_texture_set_open(&set, folder));
+    record(&r, 6, "complex", &(vt_recording_options){.degrees = DEGREES, .textures = set});
+    const double *rates = data_of(&r, "responses.texture");
+    const int64_t *unit = data_of(&r, "unit"), *type = data_of(&r, "texture.type");
+    const int64_t *family = data_of(&r, "texture.family"), *sample = data_of(&r, "texture.sample");
+    for (int i = 0; i < TEXTURES; i++) {
+        vt_screen_options screen = {.degrees = DEGREES, .height = SIDE, .width = SIDE};
+        assert_ok(vt_texture_set_draw(set, i, &screen, grey));
+        assert_int_equal(type[i], i / 4 + 1);
+        assert_int_equal(family[i], i / 2 % 2 + 3);
+        assert_int_equal(sample[i], i % 2 + 1);
+        for (int k = 0; k < SEEING; k++) {
+            double sum = 0;
+            for (int phase = 0; phase < PHASES; phase++)
+                sum += fmax(0, answer_of(grey, (int)unit[3 * k + 2] * PHASES + phase,
+                                         (int)unit[3 * k], (int)unit[3 * k + 1]));
+            assert_close(rates[k * TEXTURES + i], fmax(0, r.slope * sum + r.offset), 1e-3);
+        }
+    }
+    assert_memory_equal(data_of(&r, "responses.size"), data_of(without, "responses.size"),
+                        SEEING * 2304 * sizeof(double));
+    assert_null(vt_tensor_map_get_text(r.map, "textures"));
+    assert_ok(vt_tuning_measure(&tuning, r.map));
+    assert_true(tuning.study[VT_STUDY_FREEMANZIEMBA2013].measured);
+    vt_tuning_free(&tuning);
+    vt_recording_free(&r);
+    vt_texture_set_close(set);
+    remove_folder(folder);
+}
+
 static int record_once(void **state)
 {
     static vt_recording recording;
@@ -610,6 +664,7 @@ int main(void)
         cmocka_unit_test(test_file),
         cmocka_unit_test(test_passes_and_threads),
         cmocka_unit_test(test_linear_node),
+        cmocka_unit_test(test_textures),
     };
     const struct CMUnitTest others[] = {
 

@@ -1,12 +1,13 @@
 /* Recording from a network as from V1: every element of a layer's map is a unit, whose receptive
  * field is mapped with small gratings; those that look at the gratings' centre are shown the sets
- * of orientation, spatial frequency and size, and answer in spikes a second (Marques, Schrimpf &
- * DiCarlo 2021, as Brain-Score measures its V1 properties). */
+ * of orientation, spatial frequency and size, and textures where there are some, and answer in
+ * spikes a second (Marques, Schrimpf & DiCarlo 2021, as Brain-Score measures its V1 properties). */
 #ifndef VENTRAL_RECORDING_H
 #define VENTRAL_RECORDING_H
 
 #include "ventral/grating.h"
 #include "ventral/model.h"
+#include "ventral/texture.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -26,7 +27,8 @@ typedef struct vt_recording_options {
     size_t map_bytes; /* memory for maps of receptive fields; of a layer with more units it is
                          filled several times, each showing their stimuli again [512 MiB] */
     vt_backend_kind backend;
-    bool bf16; /* bfloat16 products where the processor has them */
+    bool bf16;                      /* bfloat16 products where the processor has them */
+    const vt_texture_set *textures; /* shown after the gratings [none] */
     const vt_progress *progress;
 } vt_recording_options;
 
@@ -49,7 +51,9 @@ typedef struct vt_recording {
      *   unit.position (kept, 2), y and x, and unit.size (kept) of its receptive field, degrees,
      *   unit.map (kept, 21, 21) float32: the largest activation above blank at each position,
      *   node.position (units, 2) and node.size (units) of all units, NaN where nothing drives one,
-     *   affine (2): slope and offset; the texts model and node. */
+     *   affine (2): slope and offset; the texts model and node;
+     *   with textures responses.texture (kept, stimuli), texture.type, texture.family and
+     *     texture.sample (stimuli) int64, and the text textures: their vt_texture_set_origin. */
     vt_tensor_map *map;
 } vt_recording;
 

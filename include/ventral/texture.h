@@ -5,7 +5,7 @@
 #ifndef VENTRAL_TEXTURE_H
 #define VENTRAL_TEXTURE_H
 
-#include "ventral/progress.h"
+#include "ventral/grating.h"
 #include "ventral/tensor.h"
 
 #ifdef __cplusplus
@@ -40,8 +40,9 @@ vt_status vt_texture_statistics(vt_tensor_map **out, const double *image, int he
 
 /* How far `statistics` are from `target`, both of vt_texture_statistics with the same options: root
  * mean square of differences, covariances in units of the target's variances, kurtosis in units of
- * the target's; without smallest and largest pixel and magnitude.mean. VT_ESHAPE: not alike;
- * VT_ENUMERIC: a target without variance. */
+ * the target's; without smallest and largest pixel, magnitude.mean, and shapes of lowpass images
+ * with less than a thousandth of the variance. VT_ESHAPE: not alike; VT_ENUMERIC: a target without
+ * variance. */
 vt_status vt_texture_distance(double *out, const vt_tensor_map *target,
                               const vt_tensor_map *statistics);
 
@@ -72,6 +73,61 @@ vt_status vt_texture_synthesize(double *out, vt_texture_result *result, const do
  * VT_EUNSUPPORTED: sides with prime factors beyond 5. */
 vt_status vt_texture_noise(double *out, const double *image, int height, int width, uint64_t seed,
                            uint32_t number);
+
+/* ---- sets of stimuli ---- */
+
+#define VT_TEXTURE_DEGREES 4 /* of visual angle that an image spans */
+
+typedef enum vt_texture_type { VT_TEXTURE_IS_NOISE = 1, VT_TEXTURE_IS_TEXTURE } vt_texture_type;
+
+typedef struct vt_texture_stimulus {
+    int64_t type, family, sample; /* type: vt_texture_type */
+} vt_texture_stimulus;
+
+typedef struct vt_texture_set vt_texture_set;
+
+/* Noise and texture of every sample of every family, square images of one size, held in memory, in
+ * the order of type, family and sample. `path` is a folder or zip of images named as the published
+ * ones, tex-320x320-im13-smp2.png and noise-320x320-im13-smp2.png; or a folder with textures.csv,
+ * which lists the images of the folder, or of its images.zip: a line of names, then a line an
+ * image; file, family, sample (numbers) and type (noise or texture) are needed, and origin, where
+ * it is there, the same in all lines. VT_EFORMAT: other names or lines, a set that is not whole,
+ * images of other sizes; errors of vt_image_source_open. */
+vt_status vt_texture_set_open(vt_texture_set **out, const char *path);
+void vt_texture_set_close(vt_texture_set *set);
+int64_t vt_texture_set_count(const vt_texture_set *set);
+/* Borrowed; NULL out of range. */
+const vt_texture_stimulus *vt_texture_set_at(const vt_texture_set *set, int64_t index);
+/* What textures.csv says they come from, as "synthesised from 15 photographs of leaves.zip"; NULL
+ * where it says nothing. */
+const char *vt_texture_set_origin(const vt_texture_set *set);
+/* Of all pixels and what they are. */
+uint64_t vt_texture_set_checksum(const vt_texture_set *set);
+
+/* Image `index` as shown (Marques et al. 2021): within a raised-cosine aperture of 4 degrees, (1 +
+ * cos(pi r / 2 degrees)) / 2, unless all images are 128 outside of it already; its centre at (0.5,
+ * 0.5) degrees on grey 128; then resized as vt_image_resize does. `screen` is as for gratings, but
+ * without `resolution`, which is the images', and for 8 degrees where it says none; `out` holds its
+ * height x width grey bytes. Any thread may call. */
+vt_status vt_texture_set_draw(const vt_texture_set *set, int64_t index,
+                              const vt_screen_options *screen, uint8_t *out);
+
+/* Zero means the default in brackets. */
+typedef struct vt_texture_families {
+    vt_texture_synthesis synthesis; /* its `number` is not used */
+    int samples;                    /* of each family [15] */
+    int side;                       /* of the images, pixels [320] */
+    const vt_progress *progress;    /* textures */
+} vt_texture_families;
+
+/* A family from each image of `photographs` (what vt_image_source_open takes), grey, its middle
+ * square: textures of it, and noise with the spectrum of each texture, as PNGs in `folder`, made
+ * where it is not there, and textures.csv in the end, which says of all that they are synthesised,
+ * and how far each texture is from its photograph (vt_texture_distance). PNGs of an earlier call
+ * with the same photographs and options, one that was stopped, are kept. Deterministic, whatever
+ * the threads. */
+vt_status vt_texture_families_write(const char *folder, const char *photographs,
+                                    const vt_texture_families *options);
 
 #ifdef __cplusplus
 }

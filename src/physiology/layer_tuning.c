@@ -21,6 +21,9 @@ static vt_status describe(origin out, const vt_model *model, const char *node,
     double degrees = o->degrees != 0 ? o->degrees : 8;
     int used = snprintf(out, sizeof(origin), "weights %016" PRIx64 "\nnode %s\ndegrees %.17g\n%s",
                         checksum, node, degrees, o->bf16 ? "bfloat16" : "float32");
+    if (o->textures && used < (int)sizeof(origin))
+        used += snprintf(out + used, sizeof(origin) - (size_t)used, "\ntextures %016" PRIx64,
+                         vt_texture_set_checksum(o->textures));
     if (used >= (int)sizeof(origin))
         return vt_error(VT_EINVAL, "%.100s...: too long a name of a node", node);
     return VT_OK;
@@ -46,6 +49,8 @@ static vt_status store(vt_tensor_map *map, vt_layer_tuning *t, const vt_tensor_m
     list_counts(counts, t);
     VT_TRY(vt_tensor_map_set_text(map, "made_of", made_of));
     if (*t->reason) return vt_tensor_map_set_text(map, "reason", t->reason);
+    const char *textures = vt_tensor_map_get_text(recording, "textures");
+    if (textures) VT_TRY(vt_tensor_map_set_text(map, "textures", textures));
     VT_TRY(vt_tuning_store(map, &t->tuning));
     for (int i = 0; i < COUNTS; i++) {
         vt_tensor count;

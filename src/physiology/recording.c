@@ -140,6 +140,7 @@ static vt_status find_units(recorder *r)
         r->show.total = passes * vt_grating_set_count(VT_GRATINGS_RECEPTIVE_FIELD);
         for (int set = 0; set < VT_GRATING_SETS; set++)
             if (set != VT_GRATINGS_RECEPTIVE_FIELD) r->show.total += vt_grating_set_count(set);
+        if (r->options->textures) r->show.total += vt_texture_set_count(r->options->textures);
         status = vt_show_set(&r->show, VT_GRATINGS_BLANK, NULL, receive_blank, r);
         if (status == VT_OK) status = map_units(r, &maps);
     }
@@ -197,6 +198,27 @@ static vt_status record_set(recorder *r, vt_grating_set set)
     snprintf(name, sizeof name, "responses.%s", vt_grating_set_name(set));
     VT_TRY(add(r, name, VT_F64, 2, (int64_t[]){r->out->kept, r->stimuli}, &r->responses));
     return vt_show_set(&r->show, set, NULL, receive_kept, r);
+}
+
+/* As responses.texture, with what each texture is, and where they come from. */
+static vt_status record_textures(recorder *r, const vt_texture_set *set)
+{
+    int64_t *type, *family, *sample;
+    const char *origin = vt_texture_set_origin(set);
+    r->stimuli = vt_texture_set_count(set);
+    VT_TRY(add(r, "texture.type", VT_I64, 1, &r->stimuli, &type));
+    VT_TRY(add(r, "texture.family", VT_I64, 1, &r->stimuli, &family));
+    VT_TRY(add(r, "texture.sample", VT_I64, 1, &r->stimuli, &sample));
+    for (int64_t i = 0; i < r->stimuli; i++) {
+        const vt_texture_stimulus *is = vt_texture_set_at(set, i);
+        type[i] = is->type;
+        family[i] = is->family;
+        sample[i] = is->sample;
+    }
+    if (origin) VT_TRY(vt_tensor_map_set_text(r->out->map, "textures", origin));
+    VT_TRY(add(r, "responses.texture", VT_F64, 2, (int64_t[]){r->out->kept, r->stimuli},
+               &r->responses));
+    return vt_show_textures(&r->show, set, receive_kept, r);
 }
 
 /* ---- spikes a second ---- */
@@ -305,6 +327,7 @@ static vt_status record(recorder *r, const vt_subject *subject)
     VT_TRY(record_set(r, VT_GRATINGS_ORIENTATION));
     VT_TRY(record_set(r, VT_GRATINGS_SPATIAL_FREQUENCY));
     VT_TRY(record_set(r, VT_GRATINGS_SIZE));
+    if (r->options->textures) VT_TRY(record_textures(r, r->options->textures));
     return make_rates(r);
 }
 

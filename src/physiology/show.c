@@ -1,4 +1,4 @@
-/* Showing gratings to a network: drawn, preprocessed, answered, a batch at a time. */
+/* Showing gratings and textures to a network: drawn, preprocessed, answered, a batch at a time. */
 #include "physiology/show.h"
 
 #include <math.h>
@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/arena.h"
+#include "stimuli/grating.h"
 
 enum { BATCH = 64, LEAST_BATCH = 8, MAX_BATCH = 1 << 16 }; /* the first for 64 x 64 pixels */
 #define DEGREES 8
@@ -47,9 +48,9 @@ static int64_t default_batch(const vt_show *show)
 
 static vt_status prepare(vt_show *show, const vt_recording_options *options)
 {
-    vt_screen_options screen = {.degrees = options->degrees != 0 ? options->degrees : DEGREES,
-                                .height = show->height,
-                                .width = show->width};
+    show->degrees = options->degrees != 0 ? options->degrees : DEGREES;
+    vt_screen_options screen = {
+        .degrees = show->degrees, .height = show->height, .width = show->width};
     VT_TRY(vt_screen_new(&show->screen, &screen));
     show->gratings = vt_alloc((size_t)show->batch, sizeof *show->gratings);
     show->grey =
@@ -95,18 +96,56 @@ void vt_show_free(vt_show *show)
     *show = (vt_show){.plan = NULL};
 }
 
+/* ---- stimuli ---- */
+
+/* Of one kind: which, and how a batch from `first` on is drawn into show->grey. */
+typedef struct stimuli {
+    vt_status (*draw)(vt_show *show, const struct stimuli *stimuli, int64_t first);
+    int64_t count;
+    vt_grating_set set;
+    const int64_t *order;
+    const vt_texture_set *textures;
+} stimuli;
+
 /* Grating i of those that are shown; a blank after the last one. */
-static vt_status grating_at(vt_grating *out, vt_grating_set set, const int64_t *order, int64_t i)
+static vt_status grating_at(vt_grating *out, const stimuli *s, int64_t i)
 {
-    if (i >= vt_grating_set_count(set)) return vt_grating_set_at(out, VT_GRATINGS_BLANK, 0);
-    return vt_grating_set_at(out, set, order ? order[i] : i);
+    if (i >= s->count) return vt_grating_set_at(out, VT_GRATINGS_BLANK, 0);
+    return vt_grating_set_at(out, s->set, s->order ? s->order[i] : i);
 }
 
-static vt_status draw(vt_show *show, vt_grating_set set, const int64_t *order, int64_t first)
+static vt_status draw_gratings(vt_show *show, const stimuli *s, int64_t first)
 {
     for (int64_t i = 0; i < show->batch; i++)
-        VT_TRY(grating_at(&show->gratings[i], set, order, first + i));
-    VT_TRY(vt_screen_draw(show->screen, show->gratings, show->batch, show->grey));
+        VT_TRY(grating_at(&show->gratings[i], s, first + i));
+    return vt_screen_draw(show->screen, show->gratings, show->batch, show->grey);
+}
+
+static vt_status draw_textures(vt_show *show, const stimuli *s, int64_t first)
+{
+    size_t pixels = (size_t)show->height * (size_t)show->width;
+    vt_screen_options screen = {
+        .degrees = show->degrees, .height = show->height, .width = show->width};
+    vt_error_state failure = {.code = VT_OK};
+#pragma omp parallel for schedule(dynamic, 1) num_threads(vt_threads())
+    for (int64_t i = 0; i < show->batch; i++) {
+        uint8_t *grey = show->grey + (size_t)i * pixels;
+        if (first + i >= s->count) {
+            memset(grey, VT_GREY, pixels);
+            continue;
+        }
+        vt_status status = vt_texture_set_draw(s->textures, first + i, &screen, grey);
+        if (status != VT_OK) {
+#pragma omp critical(vt_show_failure)
+            vt_error_save(&failure, status);
+        }
+    }
+    return failure.code == VT_OK ? VT_OK : vt_error_restore(&failure);
+}
+
+static vt_status draw(vt_show *show, const stimuli *s, int64_t first)
+{
+    VT_TRY(s->draw(show, s, first));
     vt_tensor *input = vt_plan_input(show->plan, show->subject.input);
     if (!input) return VT_OK; /* the node does not depend on it */
     int64_t pixels = (int64_t)show->height * show->width;
@@ -120,14 +159,12 @@ static vt_status draw(vt_show *show, vt_grating_set set, const int64_t *order, i
     return VT_OK;
 }
 
-vt_status vt_show_set(vt_show *show, vt_grating_set set, const int64_t *order,
-                      vt_show_receive receive, void *context)
+static vt_status show_all(vt_show *show, const stimuli *s, vt_show_receive receive, void *context)
 {
-    int64_t total = vt_grating_set_count(set);
-    for (int64_t first = 0; first < total; first += show->batch) {
-        int64_t count = total - first < show->batch ? total - first : show->batch;
+    for (int64_t first = 0; first < s->count; first += show->batch) {
+        int64_t count = s->count - first < show->batch ? s->count - first : show->batch;
         double start = seconds();
-        VT_TRY(draw(show, set, order, first));
+        VT_TRY(draw(show, s, first));
         double drawn = seconds();
         VT_TRY(vt_plan_forward(show->plan));
         double answered = seconds();
@@ -142,12 +179,28 @@ vt_status vt_show_set(vt_show *show, vt_grating_set set, const int64_t *order,
     return VT_OK;
 }
 
+vt_status vt_show_set(vt_show *show, vt_grating_set set, const int64_t *order,
+                      vt_show_receive receive, void *context)
+{
+    stimuli s = {
+        .draw = draw_gratings, .count = vt_grating_set_count(set), .set = set, .order = order};
+    return show_all(show, &s, receive, context);
+}
+
+vt_status vt_show_textures(vt_show *show, const vt_texture_set *textures, vt_show_receive receive,
+                           void *context)
+{
+    stimuli s = {
+        .draw = draw_textures, .count = vt_texture_set_count(textures), .textures = textures};
+    return show_all(show, &s, receive, context);
+}
+
 vt_status vt_show_not_finite(const vt_show *show, int64_t unit, float value)
 {
     int64_t column = unit / show->size[2];
     return vt_error(VT_ENUMERIC,
                     "%s: %s: the unit at row %lld, column %lld, channel %lld answers %g to a "
-                    "grating",
+                    "stimulus",
                     show->subject.label,
                     vt_graph_node_name(show->subject.graph, show->subject.node),
                     (long long)(column / show->size[1]), (long long)(column % show->size[1]),

@@ -1,4 +1,4 @@
-/* Showing gratings to a network, batch by batch, and reading one of its nodes. */
+/* Showing gratings and textures to a network, batch by batch, and reading one of its nodes. */
 #ifndef VT_PHYSIOLOGY_SHOW_H
 #define VT_PHYSIOLOGY_SHOW_H
 
@@ -9,6 +9,7 @@ typedef struct vt_show {
     int height, width;
     int64_t batch, units;
     int64_t size[3]; /* of the node: rows, columns, channels */
+    double degrees;  /* of visual field */
     vt_screen *screen;
     vt_plan *plan;
     vt_grating *gratings; /* (batch) */
@@ -16,10 +17,10 @@ typedef struct vt_show {
     float levels[256][3]; /* of each byte, what the network takes */
     vt_recording_time *time;
     const vt_progress *progress;
-    int64_t done, total; /* gratings, of all sets, for the progress */
+    int64_t done, total; /* stimuli, of all sets, for the progress */
 } vt_show;
 
-/* Activations (count, units) of gratings first, first + 1, ... of those shown. */
+/* Activations (count, units) of stimuli first, first + 1, ... of those shown. */
 typedef vt_status (*vt_show_receive)(void *context, const vt_show *show, int64_t first,
                                      int64_t count, const float *activations);
 
@@ -32,6 +33,9 @@ void vt_show_free(vt_show *show);
  * with blanks, so that a unit that sees grey answers the same bits each time. */
 vt_status vt_show_set(vt_show *show, vt_grating_set set, const int64_t *order,
                       vt_show_receive receive, void *context);
+/* The same with textures, in their order. */
+vt_status vt_show_textures(vt_show *show, const vt_texture_set *textures, vt_show_receive receive,
+                           void *context);
 
 static inline bool vt_is_finite_bits(float value)
 {

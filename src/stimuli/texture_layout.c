@@ -7,7 +7,10 @@
 #include "base/arena.h"
 #include "stimuli/texture_statistics.h"
 
-#define FLOOR 1e-4 /* of the pixels' variance: the smallest unit of a covariance */
+/* Of the pixels' variance: the smallest unit of a covariance, and the least that a lowpass image
+ * has to have for its skewness and kurtosis to count. */
+#define FLOOR 1e-4
+#define LEAST 1e-3
 
 static const char *const names[VT_TEXTURE_GROUPS] = {
     "pixel",
@@ -114,8 +117,10 @@ static void set_moments(double *unit, const vt_texture_layout *l, const double *
     unit[pixel + 3] = fmax(target[pixel + 3], 1);
     unit[pixel + 4] = unit[pixel + 5] = INFINITY;
     for (int s = 0; s <= l->scales; s++) {
-        unit[low + 2 * s] = 1;
-        unit[low + 2 * s + 1] = fmax(target[low + 2 * s + 1], 1);
+        double variance = target[l->first[VT_TEXTURE_LOW_AUTO] + s * l->shifts];
+        bool counts = variance > LEAST * target[pixel + 1];
+        unit[low + 2 * s] = counts ? 1 : INFINITY;
+        unit[low + 2 * s + 1] = counts ? fmax(target[low + 2 * s + 1], 1) : INFINITY;
     }
 }
 
