@@ -284,6 +284,39 @@ static void test_synthesis(void **state)
     assert_true(fabs(product) < 0.6 * covariance(texture, texture, PIXELS));
 }
 
+/* Bars that repeat: their modulus hardly varies and their coarsest lowpass image is nearly empty,
+ * which must not drown all else. */
+static void test_repeating(void **state)
+{
+    (void)state;
+    static double photograph[PIXELS], texture[PIXELS];
+    vt_texture_result result;
+    vt_rng rng;
+    vt_rng_init(&rng, 2, VT_RNG_IMAGE, 0, 0);
+    for (int i = 0; i < PIXELS; i++)
+        photograph[i] = 128 + 50 * cos(2 * M_PI * (i % SIDE) / 8) + vt_rng_normal(&rng);
+    vt_texture_synthesis options = {.statistics = small, .seed = 4, .iterations = 60};
+    assert_ok(vt_texture_synthesize(texture, &result, photograph, SIDE, SIDE, &options));
+    vt_texture_meter m;
+    assert_ok(vt_texture_meter_init(&m, SIDE, SIDE, &small));
+    const int *first = m.layout.first, bars = m.layout.orientations; /* band 0 of scale 1 */
+    double *target = vt_alloc((size_t)m.layout.count, 2 * sizeof *target);
+    double *unit = target + m.layout.count, mean;
+    vt_texture_measure(&m, target, photograph);
+    assert_ok(vt_texture_units(unit, &m.layout, target));
+    mean = target[first[VT_TEXTURE_MEAN] + bars];
+    int modulus = first[VT_TEXTURE_MAGNITUDE_AUTO] + bars * m.layout.shifts;
+    assert_true(mean > 10 && target[modulus] < 0.01 * mean * mean);
+    assert_close(unit[modulus], 0.05 * (mean * mean + target[modulus]), 1e-9);
+    assert_true(isinf(unit[first[VT_TEXTURE_LOW_MOMENTS] + 2 * 3 + 1]));
+    assert_close(unit[first[VT_TEXTURE_LOW_MOMENTS]], 1, 0);
+    free(target);
+    vt_texture_meter_free(&m);
+    if (!(result.distance < 0.05 * result.start))
+        fail_msg("distance %g at the start, %g after %d steps", result.start, result.distance,
+                 result.iterations);
+}
+
 /* The same bits again, whatever the threads. */
 static void test_same_again(void **state)
 {
@@ -356,10 +389,15 @@ static void test_synthesis_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),    cmocka_unit_test(test_values),
-        cmocka_unit_test(test_gradient),  cmocka_unit_test(test_statistics_refuse),
-        cmocka_unit_test(test_synthesis), cmocka_unit_test(test_same_again),
-        cmocka_unit_test(test_noise),     cmocka_unit_test(test_synthesis_refuses),
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_gradient),
+        cmocka_unit_test(test_statistics_refuse),
+        cmocka_unit_test(test_synthesis),
+        cmocka_unit_test(test_repeating),
+        cmocka_unit_test(test_same_again),
+        cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_synthesis_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,10 +39,10 @@ vt_status vt_texture_statistics(vt_tensor_map **out, const double *image, int he
                                 const vt_texture_options *options);
 
 /* How far `statistics` are from `target`, both of vt_texture_statistics with the same options: root
- * mean square of differences, covariances in units of the target's variances, kurtosis in units of
- * the target's; without smallest and largest pixel, magnitude.mean, and shapes of lowpass images
- * with less than a thousandth of the variance. VT_ESHAPE: not alike; VT_ENUMERIC: a target without
- * variance. */
+ * mean square of differences, covariances in units of the target's variances (at least a thousandth
+ * of the pixels', of moduli a twentieth of their band's power), kurtosis in units of the target's;
+ * without smallest and largest pixel, magnitude.mean, and shapes of lowpass images with less than a
+ * thousandth of the variance. VT_ESHAPE: not alike; VT_ENUMERIC: a target without variance. */
 vt_status vt_texture_distance(double *out, const vt_tensor_map *target,
                               const vt_tensor_map *statistics);
 
@@ -62,10 +62,11 @@ typedef struct vt_texture_result {
     double start, distance; /* vt_texture_distance from the photograph: of noise; of the texture */
 } vt_texture_result;
 
-/* A texture of the photograph (height, width), both in grey levels: pixels descend from noise
- * (L-BFGS) until the statistics are the photograph's, then are kept within its smallest and
- * largest. Deterministic; one thread. `out` may not be `photograph`; `result` may be NULL. Errors
- * of vt_texture_statistics; VT_ENUMERIC for a photograph of one grey. */
+/* A texture of the photograph (height, width), both in grey levels: pixels descend (L-BFGS)
+ * from noise with its autocorrelation until the statistics are the photograph's, then are kept
+ * within its smallest and largest. Deterministic; one thread. `out` may not be `photograph`;
+ * `result` may be NULL. Errors of vt_texture_statistics; VT_ENUMERIC for a photograph of one grey.
+ */
 vt_status vt_texture_synthesize(double *out, vt_texture_result *result, const double *photograph,
                                 int height, int width, const vt_texture_synthesis *options);
 

@@ -9,8 +9,10 @@
 
 /* Of the pixels' variance: the smallest unit of a covariance, and the least that a lowpass image
  * has to have for its skewness and kurtosis to count. */
-#define FLOOR 1e-4
 #define LEAST 1e-3
+/* Of a band's power: the smallest unit of its modulus's variance, which is 0.21 for Gaussian noise
+ * and next to nothing for a grating. */
+#define LEAST_MODULUS 0.05
 
 static const char *const names[VT_TEXTURE_GROUPS] = {
     "pixel",
@@ -96,16 +98,20 @@ static double low_variance(const spread *s, int scale)
     return at_least(s, s->target[s->l->first[VT_TEXTURE_LOW_AUTO] + scale * s->l->shifts]);
 }
 
+/* Mean square of a band. */
+static double power(const spread *s, int scale, int k)
+{
+    int band = scale * s->l->orientations + k;
+    double mean = s->target[s->l->first[VT_TEXTURE_MEAN] + band];
+    double variance = s->target[s->l->first[VT_TEXTURE_MAGNITUDE_AUTO] + band * s->l->shifts];
+    return at_least(s, variance + mean * mean);
+}
+
 static double magnitude_variance(const spread *s, int scale, int k)
 {
     int band = scale * s->l->orientations + k;
-    return at_least(s, s->target[s->l->first[VT_TEXTURE_MAGNITUDE_AUTO] + band * s->l->shifts]);
-}
-
-static double power(const spread *s, int scale, int k)
-{
-    double mean = s->target[s->l->first[VT_TEXTURE_MEAN] + scale * s->l->orientations + k];
-    return at_least(s, magnitude_variance(s, scale, k) + mean * mean);
+    double variance = s->target[s->l->first[VT_TEXTURE_MAGNITUDE_AUTO] + band * s->l->shifts];
+    return fmax(at_least(s, variance), LEAST_MODULUS * power(s, scale, k));
 }
 
 static void set_moments(double *unit, const vt_texture_layout *l, const double *target)
@@ -157,7 +163,7 @@ vt_status vt_texture_units(double *out, const vt_texture_layout *l, const double
     if (!(variance > 0) || isinf(variance))
         return vt_error(VT_ENUMERIC, "a texture of one grey: its pixels have variance %g",
                         variance);
-    spread s = {l, target, FLOOR * variance};
+    spread s = {l, target, LEAST * variance};
     set_moments(out, l, target);
     set_bands(out, &s);
     out[l->first[VT_TEXTURE_HIGH_VARIANCE]] =

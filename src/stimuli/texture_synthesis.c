@@ -81,11 +81,13 @@ vt_status vt_texture_noise(double *out, const double *image, int height, int wid
     return VT_OK;
 }
 
-/* Bartlett's window: its transform is nowhere negative. */
+/* Parzen's window: its transform is nowhere negative, and leaks little of one frequency to others.
+ */
 static double window(int at, int side, int reach)
 {
-    int distance = at < side - at ? at : side - at;
-    return distance < reach ? 1 - (double)distance / reach : 0;
+    double t = (double)(at < side - at ? at : side - at) / reach;
+    if (t <= 0.5) return 1 - 6 * t * t * (1 - t);
+    return t < 1 ? 2 * (1 - t) * (1 - t) * (1 - t) : 0;
 }
 
 /* Noise that has the autocorrelation of `image`, of mean 0, as far as the statistics look, and not
