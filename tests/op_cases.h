@@ -40,6 +40,7 @@ static const char *const op_cases[] = {
     "conv2d n3h14w13c32k3o24 same",
     "conv2d n3h20w19c48k7o48g48 same",
     "conv2d n2h28w27c16k1o20s2",
+    "conv2d n32h16w16c4k1o8s2 nobias",
     "conv2d n32h4w4c64k2s3o64p1 nobias",
     "linear n3c7o5",
     "linear n1c1o1",

@@ -76,9 +76,24 @@ static vt_dnnl_tensor kernel(const geometry *g)
         .ndim = 5, .size = {g->groups, o, i, h, w}, .stride = {o * filter, filter, 1, w * i, i}};
 }
 
+/* Whether oneDNN's 1 x 1 kernels would write past their memory in this layer's kernel gradient:
+ * they gather pixels by whole blocks of 8 or 16 channels where there are fewer
+ * (https://github.com/uxlfoundation/oneDNN/issues/6035). */
+static bool overflows(const geometry *g)
+{
+    const vt_window *h = &g->window[0], *w = &g->window[1];
+    bool strided = h->stride > 1 || w->stride > 1;
+    return h->kernel == 1 && w->kernel == 1 && strided && g->channels / g->groups < 16;
+}
+
 /* Measured on AVX2 (docs/onednn.md). With 512-bit vectors the library's first choice is right. */
 static void choose(const geometry *g, vt_dnnl_conv *c)
 {
+    if (c->pass == VT_DNNL_BACKWARD_WEIGHTS && overflows(g)) {
+        c->gemm = true;
+        c->bf16 = c->src.bf16 = c->dst.bf16 = false;
+        return;
+    }
     if (g->groups != 1 || vt_dnnl_has_avx512()) return;
     bool large = g->window[0].kernel * g->window[1].kernel > 1;
     if (g->channels < 8) {
