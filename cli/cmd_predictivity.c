@@ -8,7 +8,8 @@
 #include "models.h"
 
 typedef struct predictivity_request {
-    char *recordings, *session, *assembly, *images, *layers, *formula, *labels, *network, *output;
+    char *recordings, *session, *assembly, *images, *layers, *formula, *regression, *labels,
+        *network, *output;
     int all_layers, splits, components;
     double epsilon;
 } predictivity_request;
@@ -121,13 +122,14 @@ static int print_json(const vt_predictivity *p, const char *session,
         json_array_append_new(layers, layer_json(&p->layers[i], p->neurons));
     for (int64_t i = 0; i < p->neurons; i++)
         json_array_append_new(ceilings, cli_number(p->ceilings[i]));
-    return cli_print_json(json_pack("{s:s, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:s?}",
-                                    "session", session, "images", (json_int_t)p->images, "neurons",
-                                    (json_int_t)p->neurons, "training", (json_int_t)p->training,
-                                    "testing", (json_int_t)p->testing, "formula",
-                                    vt_predictivity_formula_name(options->formula), "ceiling",
-                                    cli_number(p->ceiling), "ceilings", ceilings, "layers", layers,
-                                    "best", p->best < 0 ? NULL : p->layers[p->best].name));
+    return cli_print_json(
+        json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:s?}", "regression",
+                  vt_predictivity_regression_name(options->regression), "session", session,
+                  "images", (json_int_t)p->images, "neurons", (json_int_t)p->neurons, "training",
+                  (json_int_t)p->training, "testing", (json_int_t)p->testing, "formula",
+                  vt_predictivity_formula_name(options->formula), "ceiling", cli_number(p->ceiling),
+                  "ceilings", ceilings, "layers", layers, "best",
+                  p->best < 0 ? NULL : p->layers[p->best].name));
 }
 
 static int print_table(const vt_predictivity *p, const char *session,
@@ -195,6 +197,8 @@ static int run(vt_model *model, const predictivity_request *request)
     vt_status status = VT_OK;
     if (request->formula)
         status = vt_predictivity_formula_parse(&options.formula, request->formula);
+    if (status == VT_OK && request->regression)
+        status = vt_predictivity_regression_parse(&options.regression, request->regression);
     if (status == VT_OK && request->layers) {
         layers = split_list(request->layers, &options.layer_count);
         if (!layers) status = VT_EINVAL;
@@ -254,6 +258,8 @@ int cmd_predictivity(int argc, const char **argv)
          "FILE|NAME"},
         {"splits", 0, POPT_ARG_INT, &request.splits, 0,
          "Splits into training and test images (default: 10)", "N"},
+        {"regression", 0, POPT_ARG_STRING, &request.regression, 0,
+         "From features to neurons: pls, partial least squares (default), or ridge", "NAME"},
         {"components", 0, POPT_ARG_INT, &request.components, 0,
          "Components of partial least squares (default: 25)", "N"},
         {"output", 'o', POPT_ARG_STRING, &request.output, 0, "The table as CSV", "FILE"},

@@ -68,6 +68,8 @@ static void test_misuse(void **state)
               "--components", "5");
     cli_fails("formula", "2023", "predictivity", model, "-R", rec, "-s", "a", "-l", "fc",
               "--formula", "old");
+    cli_fails("regression", "ridge", "predictivity", model, "-R", rec, "-s", "a", "-l", "fc",
+              "--regression", "lasso");
     cli_fails("36 for training", "too few for 36", "predictivity", model, "-R", rec, "-s", "a",
               "-l", "fc", "--components", "36");
 }
@@ -84,6 +86,7 @@ static void test_json_and_csv(void **state)
     const char *best_name = "";
     assert_string_equal("a", json_string_value(json_object_get(r, "session")));
     assert_string_equal("2023", json_string_value(json_object_get(r, "formula")));
+    assert_string_equal("pls", json_string_value(json_object_get(r, "regression")));
     assert_int_equal(36, (int)number(r, "training"));
     assert_int_equal(4, (int)number(r, "testing"));
     assert_int_equal(NEURONS, json_array_size(json_object_get(r, "ceilings")));

@@ -3,10 +3,12 @@
 #include "test.h"
 
 #include "base/arena.h"
+#include "neural/kernel_ridge.h"
 #include "ventral/io.h"
 #include "ventral/pls.h"
 #include "ventral/predict.h"
 #include "ventral/predictivity.h"
+#include "ventral/readout.h"
 #include "ventral/resnet.h"
 #include "ventral/rng.h"
 #include "ventral/score.h"
@@ -161,6 +163,104 @@ static void test_known_layer_wins(void **state)
         vt_predictivity_free(&p);
         free(r);
     }
+}
+
+/* Of other mappings too, and by name. */
+static void test_ridge(void **state)
+{
+    (void)state;
+    vt_predictivity_options options = plain;
+    assert_ok(vt_predictivity_regression_parse(&options.regression, "ridge"));
+    assert_string_equal("ridge", vt_predictivity_regression_name(options.regression));
+    recording *r = make_recording("layer3", 0.3);
+    vt_predictivity p;
+    assert_ok(vt_predictivity_run(&p, model, &r->neurons, &options));
+    assert_int_equal(3, p.best);
+    assert_true(p.layers[3].r > 0.8);
+    assert_int_equal(0, p.layers[3].components);
+    vt_predictivity_free(&p);
+    free(r);
+    assert_status(VT_EINVAL, vt_predictivity_regression_parse(&options.regression, "lasso"));
+    assert_message("pls and ridge");
+}
+
+/* Penalties are those that leave out each sample best, by fits without it, and the weights those of
+ * ridge regression with them. */
+static void test_left_out(void **state)
+{
+    (void)state;
+    enum { N = 14, P = 6, M = 3 };
+    double x[N * P], y[N * M], centered[N * P], rest[N * M], gram[N * N], dual[N * M], alphas[M];
+    vt_rng rng;
+    vt_rng_init(&rng, 3, VT_RNG_INIT, 0, 0);
+    for (int i = 0; i < N * P; i++)
+        x[i] = 5 + vt_rng_normal(&rng);
+    for (int i = 0; i < N; i++)
+        for (int t = 0; t < M; t++) /* from one feature to noise alone */
+            y[i * M + t] = (M - 1 - t) * x[i * P + t] + (t + 0.1) * vt_rng_normal(&rng);
+    double scale = 0;
+    for (int j = 0; j < P; j++) {
+        double mean = 0;
+        for (int i = 0; i < N; i++)
+            mean += x[i * P + j] / N;
+        for (int i = 0; i < N; i++) {
+            centered[i * P + j] = x[i * P + j] - mean;
+            scale += centered[i * P + j] * centered[i * P + j] / N;
+        }
+    }
+    for (int t = 0; t < M; t++) {
+        double mean = 0;
+        for (int i = 0; i < N; i++)
+            mean += y[i * M + t] / N;
+        for (int i = 0; i < N; i++)
+            rest[i * M + t] = y[i * M + t] - mean;
+    }
+    for (int i = 0; i < N * N; i++) {
+        gram[i] = 0;
+        for (int j = 0; j < P; j++)
+            gram[i] += centered[i / N * P + j] * centered[i % N * P + j];
+    }
+    assert_ok(vt_kernel_ridge_dual(dual, alphas, gram, rest, N, M));
+
+    double best[M] = {0}, errors[M] = {0};
+    for (int k = 0; k < VT_KERNEL_RIDGE_ALPHAS; k++) {
+        vt_ridge_options o = vt_ridge_options_default();
+        o.alpha = scale * pow(10, VT_KERNEL_RIDGE_FIRST + k);
+        double error[M] = {0};
+        for (int out = 0; out < N; out++) {
+            double x_in[(N - 1) * P], y_in[(N - 1) * M], predicted[M];
+            memcpy(x_in, x, (size_t)(out * P) * 8);
+            memcpy(x_in + out * P, x + (out + 1) * P, (size_t)((N - 1 - out) * P) * 8);
+            memcpy(y_in, y, (size_t)(out * M) * 8);
+            memcpy(y_in + out * M, y + (out + 1) * M, (size_t)((N - 1 - out) * M) * 8);
+            vt_ridge *ridge;
+            assert_ok(vt_ridge_fit(&ridge, x_in, y_in, N - 1, P, M, &o));
+            assert_ok(vt_ridge_predict(ridge, predicted, x + out * P, 1));
+            for (int t = 0; t < M; t++)
+                error[t] += pow(predicted[t] - y[out * M + t], 2);
+            vt_ridge_free(ridge);
+        }
+        for (int t = 0; t < M; t++)
+            if (best[t] == 0 || error[t] < errors[t]) {
+                best[t] = o.alpha;
+                errors[t] = error[t];
+            }
+    }
+    for (int t = 0; t < M; t++) {
+        assert_close(alphas[t], best[t], 1e-9 * best[t]);
+        for (int i = 0; i < N; i++) { /* (K + alpha) dual = y */
+            double sum = alphas[t] * dual[i * M + t];
+            for (int j = 0; j < N; j++)
+                for (int p = 0; p < P; p++)
+                    sum += centered[i * P + p] * centered[j * P + p] * dual[j * M + t];
+            assert_close(sum, rest[i * M + t], 1e-9);
+        }
+    }
+    assert_true(alphas[0] < alphas[M - 1]);
+    memset(gram, 0, sizeof gram); /* a dead layer predicts the mean */
+    assert_ok(vt_kernel_ridge_dual(dual, NULL, gram, rest, N, M));
+    for (int i = 0; i < N * M; i++)
+        assert_true(dual[i] == 0);
 }
 
 /* The r of one split the plain way: PLS of the features themselves. */
@@ -404,7 +504,8 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_known_layer_wins), cmocka_unit_test(test_same_as_plain),
+        cmocka_unit_test(test_known_layer_wins), cmocka_unit_test(test_ridge),
+        cmocka_unit_test(test_left_out),         cmocka_unit_test(test_same_as_plain),
         cmocka_unit_test(test_all_layers),       cmocka_unit_test(test_formulas),
         cmocka_unit_test(test_odd_neurons),      cmocka_unit_test(test_errors),
         cmocka_unit_test(test_interrupted),      cmocka_unit_test(test_no_memory),

@@ -25,6 +25,18 @@ const char *vt_predictivity_formula_name(vt_predictivity_formula formula); /* "2
 /* VT_EINVAL lists the names. */
 vt_status vt_predictivity_formula_parse(vt_predictivity_formula *out, const char *name);
 
+/* How features are mapped to neurons. */
+typedef enum vt_predictivity_regression {
+    VT_PREDICTIVITY_PLS,   /* partial least squares, vt_pls */
+    VT_PREDICTIVITY_RIDGE, /* ridge, each neuron with the penalty that leaves out one image at a
+                              time best (Allen 1974): the mean squared length of centered features
+                              times one of 10^-6, 10^-5, ..., 10^5 */
+} vt_predictivity_regression;
+
+const char *vt_predictivity_regression_name(vt_predictivity_regression regression); /* "pls", ... */
+/* VT_EINVAL lists the names. */
+vt_status vt_predictivity_regression_parse(vt_predictivity_regression *out, const char *name);
+
 /* The neurons to predict; everything is borrowed. */
 typedef struct vt_predictivity_neurons {
     vt_stimulus_set *stimuli;
@@ -42,11 +54,12 @@ typedef struct vt_predictivity_options {
     int layer_count;           /* [every node up to the output that changes its input's values] */
     int splits;                /* [10] into training and test images, and of repeats */
     double test;               /* fraction of the images to test on [0.1] */
-    int components;            /* of PLS [25]; fewer where a layer has fewer features */
-    vt_predictivity_formula formula; /* [2026] */
-    int64_t batch;                   /* images at a time [50] */
-    size_t memory;                   /* bytes of features held at a time [1 GiB] */
-    uint64_t seed;                   /* of the splits */
+    vt_predictivity_regression regression; /* [partial least squares] */
+    int components;                        /* of PLS [25]; fewer where a layer has fewer features */
+    vt_predictivity_formula formula;       /* [2026] */
+    int64_t batch;                         /* images at a time [50] */
+    size_t memory;                         /* bytes of features held at a time [1 GiB] */
+    uint64_t seed;                         /* of the splits */
     vt_backend_kind backend;
     bool bf16;
     const vt_progress *progress; /* may be NULL */
@@ -55,7 +68,7 @@ typedef struct vt_predictivity_options {
 typedef struct vt_predictivity_layer {
     char name[VT_NAME_SIZE];
     int64_t features;
-    int components;  /* asked for */
+    int components;  /* asked for; of ridge 0 */
     double r;        /* median over neurons, then mean over splits; NaN: no split has any */
     double r_sd;     /* standard deviation over splits */
     double score;    /* NaN without a ceiling */

@@ -1,11 +1,12 @@
 /* Neural predictivity as Brain-Score measures it (Schrimpf et al. 2018): for each of some random
- * splits of the images, partial least squares from a layer's features to the neurons, r between
+ * splits of the images, a regression from a layer's features to the neurons, r between
  * predictions and responses of each neuron on the images left out, the median over neurons; the
  * mean over splits; divided by what the neurons' own reliability allows. */
 #include "ventral/predictivity.h"
 
 #include "base/arena.h"
 #include "neural/gram.h"
+#include "neural/kernel_ridge.h"
 #include "neural/pls.h"
 #include "neural/runner.h"
 #include "physiology/layer_gram.h"
@@ -42,6 +43,23 @@ vt_status vt_predictivity_formula_parse(vt_predictivity_formula *out, const char
                     "formula '%s': there are 2026 (r^2 / ceiling) and 2023 "
                     "((r / ceiling)^2)",
                     name);
+}
+
+static const char *const regression_names[] = {"pls", "ridge"};
+
+const char *vt_predictivity_regression_name(vt_predictivity_regression regression)
+{
+    return regression_names[regression];
+}
+
+vt_status vt_predictivity_regression_parse(vt_predictivity_regression *out, const char *name)
+{
+    for (int i = 0; i < 2; i++)
+        if (strcmp(name, regression_names[i]) == 0) {
+            *out = (vt_predictivity_regression)i;
+            return VT_OK;
+        }
+    return vt_error(VT_EINVAL, "regression '%s': there are pls and ridge", name);
 }
 
 /* ---- neurons ---- */
@@ -173,6 +191,18 @@ static void correlate(double *out, room *r, const vt_predictivity_neurons *n, co
     }
 }
 
+/* Dual weights from the centered kernel and responses, which are used up. */
+static vt_status regress(room *r, const scorer *s, int64_t training, int components)
+{
+    int64_t neurons = s->neurons->neurons;
+    vt_pls_options options = {.components = components};
+    int found;
+    if (s->options.regression == VT_PREDICTIVITY_RIDGE)
+        return vt_kernel_ridge_dual(r->dual, NULL, r->kernel, r->y, training, neurons);
+    VT_TRY(vt_pls_check_options(&options, &options));
+    return vt_pls_dual(r->dual, &found, r->kernel, r->y, training, neurons, &options);
+}
+
 static vt_status score_split(double *out, const scorer *s, const vt_split *split,
                              const double *gram, int components)
 {
@@ -183,13 +213,9 @@ static vt_status score_split(double *out, const scorer *s, const vt_split *split
     if (status == VT_OK) {
         vt_gram_part part = {
             .gram = gram, .total = images, .rows = split->train, .count = n, .mean = r.means};
-        vt_pls_options options = {.components = components};
         vt_gram_center(r.kernel, &part);
         gather_responses(&r, s->neurons, split);
-        status = vt_pls_check_options(&options, &options);
-        int found;
-        if (status == VT_OK)
-            status = vt_pls_dual(r.dual, &found, r.kernel, r.y, n, neurons, &options);
+        status = regress(&r, s, n, components);
         vt_gram_center_others(r.beside, &part, split->test, tests);
     }
     if (status == VT_OK) {
@@ -235,7 +261,9 @@ static vt_status score_layer(void *context, int index, int64_t features, double 
     vt_predictivity_layer *layer = &s->out->layers[index];
     vt_error_state failure = {.code = VT_OK};
     layer->features = features;
-    layer->components = features < s->options.components ? (int)features : s->options.components;
+    if (s->options.regression == VT_PREDICTIVITY_PLS)
+        layer->components =
+            features < s->options.components ? (int)features : s->options.components;
     vt_blas_threads(0);
 #pragma omp parallel for schedule(dynamic) num_threads(vt_threads())
     for (int k = 0; k < s->options.splits; k++) {
@@ -316,12 +344,13 @@ static vt_status make_splits(scorer *s)
         VT_TRY(vt_split_stratified(&s->splits[k], n->labels, n->images, o->test, k, o->seed));
     s->out->training = s->splits[0].train_count;
     s->out->testing = s->splits[0].test_count;
-    if (s->out->training <= o->components || s->out->testing < 2)
+    int components = o->regression == VT_PREDICTIVITY_PLS ? o->components : 1;
+    if (s->out->training <= components || s->out->testing < 2)
         return vt_error(VT_EINVAL,
                         "%lld images, %lld for training and %lld for testing, are too few for %d "
                         "components: more images than components to train on, and two to test",
                         (long long)n->images, (long long)s->out->training,
-                        (long long)s->out->testing, o->components);
+                        (long long)s->out->testing, components);
     return VT_OK;
 }
 
