@@ -36,7 +36,7 @@ static void textbook(double *out, const double *x_in, const double *y_in, const 
 {
     double *x = malloc((size_t)(n * p) * 8), *y = malloc((size_t)(n * m) * 8);
     double *test = malloc((size_t)(tests * p) * 8), *mean = malloc((size_t)(p > m ? p : m) * 8);
-    double *w = malloc((size_t)p * 8), *old = malloc((size_t)p * 8), *t = malloc((size_t)n * 8);
+    double *w = malloc((size_t)p * 8), *old = calloc((size_t)p, 8), *t = malloc((size_t)n * 8);
     double *u = malloc((size_t)n * 8), *load = malloc((size_t)p * 8), *q = malloc((size_t)m * 8);
     memcpy(x, x_in, (size_t)(n * p) * 8);
     memcpy(y, y_in, (size_t)(n * m) * 8);

@@ -203,7 +203,7 @@ static void run_axis(vt_fft *fft, const axis *a, double complex *out, const doub
         for (int b = 0; b < count; b++)
             for (size_t k = 0; k < length; k++)
                 out[(size_t)(first + b) * length + k] =
-                    CMPLX(done[k * LANES + (size_t)b], done[half + k * LANES + (size_t)b]);
+                    vt_complex(done[k * LANES + (size_t)b], done[half + k * LANES + (size_t)b]);
     }
 }
 

@@ -119,7 +119,7 @@ static vt_status add_row(vt_texture_list *list, const int at[KNOWN], char *line,
                          long long number)
 {
     char *fields[MAX_COLUMNS];
-    vt_texture_row row = {NULL};
+    vt_texture_row row = {.file = NULL};
     int count = split(fields, line);
     for (int k = 0; k < KNOWN; k++)
         if (at[k] >= count)

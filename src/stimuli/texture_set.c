@@ -76,7 +76,7 @@ static vt_status list_names(vt_texture_list *out, const vt_image_source *source,
     if (!out->rows) return VT_ENOMEM;
     for (int64_t i = 0; i < count; i++) {
         const char *name = vt_image_source_name(source, i);
-        vt_texture_row row = {NULL};
+        vt_texture_row row = {.file = NULL};
         if (!vt_texture_name_parse(&row.is, name))
             return vt_error(VT_EFORMAT,
                             "%s: %s is not named like tex-320x320-im13-smp2.png or "

@@ -371,9 +371,9 @@ static void add_parent(vt_texture_meter *m, const double *derivative, int s, int
             g[1] += phase[1] * creal(m->band[s][k][i]) / (double)count;
         }
         double complex u = size > 0 ? c[i] / size : 0;
-        double complex turned = vt_times(CMPLX(g[0], -g[1]), vt_times(u, u));
+        double complex turned = vt_times(vt_complex(g[0], -g[1]), vt_times(u, u));
         m->scratch_complex[i] =
-            vt_times(u, CMPLX(creal(turned) + by_modulus[i], -2 * cimag(turned)));
+            vt_times(u, vt_complex(creal(turned) + by_modulus[i], -2 * cimag(turned)));
     }
     vt_pyramid_add_band(p, m->sum, m->scratch_complex, s + 1, j, s);
 }

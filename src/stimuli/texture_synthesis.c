@@ -147,7 +147,7 @@ static double evaluate(synthesis *s, const double *x, double *gradient, double *
 /* direction = -H gradient, H the inverse Hessian that the last moves tell of. */
 static void find_direction(synthesis *s)
 {
-    double alpha[MEMORY], *d = s->direction;
+    double alpha[MEMORY] = {0}, *d = s->direction;
     size_t n = s->pixels;
     int oldest = s->kept > MEMORY ? s->kept - MEMORY : 0;
     for (size_t i = 0; i < n; i++)
