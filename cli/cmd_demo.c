@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "demo.h"
@@ -21,12 +20,6 @@ vt_status demo_path_of(demo_path out, const demo *d, const char *folder, const c
 }
 
 /* ---- the folder ---- */
-
-static vt_status make_folder(const char *path)
-{
-    if (mkdir(path, 0777) == 0 || errno == EEXIST) return VT_OK;
-    return vt_error(VT_EIO, "%s: cannot make the folder: %s", path, strerror(errno));
-}
 
 static vt_status check_empty(const char *path)
 {
@@ -72,14 +65,14 @@ static vt_status prepare_folder(const demo *d)
     static const char text[] = "ventral demo wrote this folder and may write it again.\n";
     demo_path mark, path;
     VT_TRY(demo_path_of(mark, d, NULL, MARK));
-    VT_TRY(make_folder(d->folder));
+    VT_TRY(vt_folder_make(d->folder));
     if (access(mark, F_OK) == 0)
         VT_TRY(clear(d));
     else
         VT_TRY(check_empty(d->folder));
     VT_TRY(vt_file_write(mark, text, sizeof text - 1));
     VT_TRY(demo_path_of(path, d, NULL, DEMO_FIGURES));
-    return make_folder(path);
+    return vt_folder_make(path);
 }
 
 /* ---- the steps ---- */

@@ -1,5 +1,4 @@
 /* ventral distill: students that learn what teachers answer to many images. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,12 +39,9 @@ static const vt_progress *start(two_tasks *t)
 static vt_status make_folder(const distill_request *r)
 {
     struct stat output, from;
-    if (mkdir(r->output, 0777) != 0 && errno != EEXIST)
-        return vt_error(VT_EIO, "%s: the folder cannot be made: %s", r->output, strerror(errno));
-    if (stat(r->output, &output) != 0 || !S_ISDIR(output.st_mode))
-        return vt_error(VT_EIO, "%s: it is not a folder", r->output);
-    if (r->from && stat(r->from, &from) == 0 && from.st_dev == output.st_dev &&
-        from.st_ino == output.st_ino)
+    VT_TRY(vt_folder_make(r->output));
+    if (r->from && stat(r->output, &output) == 0 && stat(r->from, &from) == 0 &&
+        from.st_dev == output.st_dev && from.st_ino == output.st_ino)
         return vt_error(VT_EINVAL, "%s: --from and --output must be different folders", r->output);
     return VT_OK;
 }

@@ -1,9 +1,7 @@
 /* ventral physiology: tuning properties of neurons, and how like those of V1 they are. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "models.h"
 #include "physiology.h"
@@ -52,12 +50,8 @@ static vt_status read_references(vt_references **out, char *const *files)
 static vt_status prepare(const physiology_request *r)
 {
     if (!r->output) return VT_OK;
-    struct stat info;
     VT_TRY(vt_plot_check());
-    if (mkdir(r->output, 0777) == 0) return VT_OK;
-    int reason = errno == EEXIST ? ENOTDIR : errno;
-    if (stat(r->output, &info) == 0 && S_ISDIR(info.st_mode)) return VT_OK;
-    return vt_error(VT_EIO, "%s: cannot make this folder: %s", r->output, strerror(reason));
+    return vt_folder_make(r->output);
 }
 
 /* Keeps what textures are said to come from; NULL: nothing is said. */

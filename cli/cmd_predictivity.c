@@ -157,22 +157,15 @@ static int print_table(const vt_predictivity *p, const char *session,
 
 static vt_status write_csv(const char *path, const vt_predictivity *p)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *file = open_memstream(&text, &size);
-    if (!file) return vt_error(VT_ENOMEM, "out of memory");
-    fputs("layer,features,r,r_sd,ceiling,predictivity,best\n", file);
+    vt_text_file file;
+    VT_TRY(vt_text_file_begin(&file));
+    fputs("layer,features,r,r_sd,ceiling,predictivity,best\n", file.stream);
     for (int i = 0; i < p->count; i++) {
         const vt_predictivity_layer *l = &p->layers[i];
-        fprintf(file, "%s,%lld,%.9g,%.9g,%.9g,%.9g,%d\n", l->name, (long long)l->features, l->r,
-                l->r_sd, p->ceiling, l->score, i == p->best);
+        fprintf(file.stream, "%s,%lld,%.9g,%.9g,%.9g,%.9g,%d\n", l->name, (long long)l->features,
+                l->r, l->r_sd, p->ceiling, l->score, i == p->best);
     }
-    bool failed = ferror(file);
-    if (fclose(file) != 0) failed = true;
-    vt_status status =
-        failed ? vt_error(VT_ENOMEM, "out of memory") : vt_file_write(path, text, size);
-    free(text);
-    return status;
+    return vt_text_file_end(&file, path);
 }
 
 /* ---- the command ---- */

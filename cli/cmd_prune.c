@@ -1,5 +1,4 @@
 /* ventral prune: compact models without the filters that change little. */
-#include <errno.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,16 +36,6 @@ static void output_path(char *out, size_t size, const char *folder, const char *
     const char *dot = strrchr(name, '.');
     int length = (int)(dot && dot > name ? (size_t)(dot - name) : strlen(name));
     snprintf(out, size, "%s/%.*s%s", folder, length, name, ending);
-}
-
-static vt_status make_folder(const char *path)
-{
-    struct stat info;
-    if (mkdir(path, 0777) != 0 && errno != EEXIST)
-        return vt_error(VT_EIO, "%s: the folder cannot be made: %s", path, strerror(errno));
-    if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode))
-        return vt_error(VT_EIO, "%s: it is not a folder", path);
-    return VT_OK;
 }
 
 /* No model is written over one that was given, nor over another's. */
@@ -203,7 +192,7 @@ static vt_status prepare(prune_run *p, const cli_models *teachers)
         one->reports = calloc((size_t)p->request->steps + 1, sizeof *one->reports);
         if (!one->reports) return vt_error(VT_ENOMEM, "out of memory");
     }
-    VT_TRY(make_folder(p->request->output));
+    VT_TRY(vt_folder_make(p->request->output));
     VT_TRY(name_outputs(p));
     VT_TRY(cli_stream_open(&p->stream, height, width));
     VT_TRY(choose_images(p));

@@ -1,12 +1,10 @@
 /* What training made of a network's components: tables, figures, and a summary. */
 #include "components.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 typedef struct learned {
     vt_model *model;
@@ -92,20 +90,15 @@ static void print_filter(FILE *to, const learned *l, int64_t i)
 static vt_status write_table(const learned *l, const char *name, const char *head,
                              row_printer *print, int64_t count)
 {
-    char path[4400], *text = NULL;
-    size_t size;
+    char path[4400];
+    vt_text_file file;
     if (count == 0) return VT_OK;
-    FILE *file = open_memstream(&text, &size);
-    if (!file) return vt_error(VT_ENOMEM, "out of memory");
-    fputs(head, file);
+    VT_TRY(vt_text_file_begin(&file));
+    fputs(head, file.stream);
     for (int64_t i = 0; i < count; i++)
-        print(file, l, i);
-    bool whole = fclose(file) == 0;
+        print(file.stream, l, i);
     snprintf(path, sizeof path, "%s/%s.csv", l->folder, name);
-    vt_status status =
-        whole ? vt_file_write(path, text, size) : vt_error(VT_ENOMEM, "out of memory");
-    free(text);
-    return status;
+    return vt_text_file_end(&file, path);
 }
 
 static vt_status write_tables(const learned *l)
@@ -390,9 +383,7 @@ static int print_summary(const learned *l, const char *path)
 int cli_components(vt_model *model, const char *path, const char *folder)
 {
     learned l = {.model = model, .folder = folder};
-    vt_status status = VT_OK;
-    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-        status = vt_error(VT_EIO, "%s: %s", folder, strerror(errno));
+    vt_status status = vt_folder_make(folder);
     if (status == VT_OK) status = measure(&l);
     if (status == VT_OK) status = write_tables(&l);
     int code = CLI_FAILED;

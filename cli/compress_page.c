@@ -96,17 +96,12 @@ static vt_status join(char out[4096], const compress_result *result, const char 
 
 vt_status compress_write_csv(const compress_result *result)
 {
-    char path[4096], *text = NULL;
-    size_t size = 0;
+    char path[4096];
+    vt_text_file file;
     VT_TRY(join(path, result, "neurons.csv"));
-    FILE *f = open_memstream(&text, &size);
-    if (!f) return out_of_memory();
-    print_csv(f, &result->report);
-    bool failed = ferror(f) != 0;
-    failed = fclose(f) != 0 || failed;
-    vt_status status = failed ? out_of_memory() : vt_file_write(path, text, size);
-    free(text);
-    return status;
+    VT_TRY(vt_text_file_begin(&file));
+    print_csv(file.stream, &result->report);
+    return vt_text_file_end(&file, path);
 }
 
 /* ---- figures ---- */

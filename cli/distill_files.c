@@ -56,16 +56,12 @@ static void print_course(FILE *to, const distill_students *s, const vt_teacher *
 vt_status distill_write_course(const distill_request *r, const distill_students *s,
                                const vt_teacher *teacher, const vt_distill_report *report)
 {
-    char *text = NULL, path[4400];
-    size_t size = 0;
-    FILE *to = open_memstream(&text, &size);
-    if (!to) return vt_error(VT_ENOMEM, "out of memory");
-    print_course(to, s, teacher, report);
-    vt_status status = fclose(to) == 0 ? VT_OK : vt_error(VT_ENOMEM, "out of memory");
+    char path[4400];
+    vt_text_file file;
+    VT_TRY(vt_text_file_begin(&file));
+    print_course(file.stream, s, teacher, report);
     path_in(path, sizeof path, r, "distill.csv");
-    if (status == VT_OK) status = vt_file_write(path, text, size);
-    free(text);
-    return status;
+    return vt_text_file_end(&file, path);
 }
 
 /* ---- figures ---- */

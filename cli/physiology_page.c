@@ -1,12 +1,10 @@
 /* Pages of tuning properties: every distribution beside its reference, scores, tuning curves. */
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "physiology.h"
 
@@ -43,12 +41,6 @@ static void put_row(vt_page *page, cell *text, int count)
     for (int i = 0; i < count; i++)
         cells[i] = text[i];
     vt_page_table_row(page, cells);
-}
-
-static vt_status make_folder(const char *path)
-{
-    if (mkdir(path, 0777) == 0 || errno == EEXIST) return VT_OK;
-    return vt_error(VT_EIO, "%s: cannot make this folder: %s", path, strerror(errno));
 }
 
 /* ---- distributions ---- */
@@ -419,7 +411,7 @@ static vt_status write_comparison(const physiology_results *results, const char 
     for (int i = 0; i < results->count; i++) {
         if (*results->list[i].of_layer.reason) continue;
         snprintf(path, sizeof path, "%s/%s", folder, results->list[i].name);
-        VT_TRY(make_folder(path));
+        VT_TRY(vt_folder_make(path));
         VT_TRY(write_page(path, &results->list[i], results->references));
     }
     VT_TRY(vt_page_new(&page, "V1 properties of models"));

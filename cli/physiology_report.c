@@ -243,21 +243,6 @@ int physiology_print_json(const physiology_results *results)
 
 /* ---- CSV ---- */
 
-/* A field, quoted where it must be. */
-static void put_field(FILE *f, const char *text)
-{
-    if (!strpbrk(text, ",\"\r\n")) {
-        fputs(text, f);
-        return;
-    }
-    fputc('"', f);
-    for (; *text; text++) {
-        if (*text == '"') fputc('"', f);
-        fputc(*text, f);
-    }
-    fputc('"', f);
-}
-
 static void put_value(FILE *f, double value)
 {
     fputc(',', f);
@@ -266,9 +251,9 @@ static void put_value(FILE *f, double value)
 
 static void put_names(FILE *f, const physiology_result *r)
 {
-    put_field(f, r->model);
+    vt_csv_field(f, r->model);
     fputc(',', f);
-    put_field(f, r->layer);
+    vt_csv_field(f, r->layer);
 }
 
 static void put_scores(FILE *f, const physiology_result *r, const vt_references *references)
@@ -287,7 +272,7 @@ static void put_scores(FILE *f, const physiology_result *r, const vt_references 
         put_value(f, s->ceiling.mean);
         put_value(f, s->score);
         fputc(',', f);
-        put_field(f, reference ? reference->source : "");
+        vt_csv_field(f, reference ? reference->source : "");
         fputc('\n', f);
     }
 }
@@ -321,11 +306,11 @@ static void put_units(FILE *f, const physiology_result *r)
 static vt_status write_table(const physiology_results *results, const char *folder,
                              const char *name, bool scores)
 {
-    char path[4400], *text = NULL;
-    size_t size = 0;
+    char path[4400];
+    vt_text_file file;
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *f = open_memstream(&text, &size);
-    if (!f) return vt_error(VT_ENOMEM, "out of memory");
+    VT_TRY(vt_text_file_begin(&file));
+    FILE *f = file.stream;
     fputs(scores ? "model,layer,study,property,category,benchmark,units,with_value,median,"
                    "similarity,similarity_sd,ceiling,score,reference"
                  : "model,layer,unit",
@@ -339,12 +324,7 @@ static vt_status write_table(const physiology_results *results, const char *fold
         else
             put_units(f, &results->list[i]);
     }
-    bool whole = !ferror(f);
-    whole = fclose(f) == 0 && whole;
-    vt_status status =
-        whole ? vt_file_write(path, text, size) : vt_error(VT_ENOMEM, "out of memory");
-    free(text);
-    return status;
+    return vt_text_file_end(&file, path);
 }
 
 vt_status physiology_write_tables(const physiology_results *results, const char *folder)

@@ -21,28 +21,24 @@ static const char *base_name(const char *path)
 
 static vt_status write_csv(const prune_request *request, const prune_results *results)
 {
-    char path[4400], *text = NULL;
-    size_t size = 0;
-    FILE *file = open_memstream(&text, &size);
-    if (!file) return vt_error(VT_ENOMEM, "out of memory");
+    char path[4400];
+    vt_text_file file;
+    VT_TRY(vt_text_file_begin(&file));
     fputs("model,threshold,layer0,layer1,layer2,layer3,layer4,parameters,compression,r_before,"
           "r_after\n",
-          file);
+          file.stream);
     for (int m = 0; m < results->count; m++)
         for (int i = 1; i <= request->steps; i++) {
             const vt_prune_report *r = &results->models[m].reports[i];
-            fprintf(file, "%s,%.6g", base_name(results->models[m].input), request->thresholds[i]);
+            vt_csv_field(file.stream, base_name(results->models[m].input));
+            fprintf(file.stream, ",%.6g", request->thresholds[i]);
             for (int k = 0; k < VT_COMPACT_LAYERS; k++)
-                fprintf(file, ",%d", r->layers[k].after);
-            fprintf(file, ",%" PRId64 ",%.6g,%.6f,%.6f\n", r->parameters_after, factor(r),
+                fprintf(file.stream, ",%d", r->layers[k].after);
+            fprintf(file.stream, ",%" PRId64 ",%.6g,%.6f,%.6f\n", r->parameters_after, factor(r),
                     r->r_before, r->r_after);
         }
-    bool whole = fclose(file) == 0;
     snprintf(path, sizeof path, "%s/curve.csv", request->output);
-    vt_status status =
-        whole ? vt_file_write(path, text, size) : vt_error(VT_ENOMEM, "out of memory");
-    free(text);
-    return status;
+    return vt_text_file_end(&file, path);
 }
 
 static vt_status draw(const prune_request *request, const prune_results *results)

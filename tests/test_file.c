@@ -151,6 +151,39 @@ static void expect_full_disk(const char *name, vt_status (*write_to)(const char 
     remove_folder(folder);
 }
 
+static void test_text_and_folders(void **state)
+{
+    (void)state;
+    char folder[4096], path[4200], inner[4200];
+    void *data;
+    size_t size;
+    vt_text_file file;
+    new_folder(folder);
+    snprintf(path, sizeof path, "%s/a.csv", folder);
+    snprintf(inner, sizeof inner, "%s/inner", folder);
+    assert_ok(vt_text_file_begin(&file));
+    static const char *const fields[] = {"plain", "a,b", "say \"so\"", "two\nlines", ""};
+    for (int i = 0; i < 5; i++) {
+        vt_csv_field(file.stream, fields[i]);
+        fputc(i < 4 ? ',' : '\n', file.stream);
+    }
+    assert_ok(vt_text_file_end(&file, path));
+    assert_ok(vt_file_read(&data, &size, path));
+    assert_string_equal("plain,\"a,b\",\"say \"\"so\"\"\",\"two\nlines\",\n", data);
+    free(data);
+    assert_ok(vt_text_file_begin(&file)); /* a folder is in the way: nothing leaks */
+    assert_status(VT_EIO, vt_text_file_end(&file, folder));
+
+    assert_ok(vt_folder_make(inner));
+    assert_ok(vt_folder_make(inner));
+    assert_status(VT_EIO, vt_folder_make(path));
+    assert_message("a.csv: it is not a folder");
+    assert_status(VT_EIO, vt_folder_make("/proc/nowhere"));
+    assert_message("the folder cannot be made");
+    rmdir(inner);
+    remove_folder(folder);
+}
+
 /* A process that dies while it writes leaves the old file and nothing else, where the file system
  * has files without names. */
 static void test_killed(void **state)
@@ -247,7 +280,7 @@ int main(void)
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_pipe_and_growing_files),
         cmocka_unit_test(test_refusals),   cmocka_unit_test(test_links_and_modes),
         cmocka_unit_test(test_full_disk),  cmocka_unit_test(test_allocation_failures),
-        cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_killed),     cmocka_unit_test(test_text_and_folders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

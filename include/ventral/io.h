@@ -1,11 +1,13 @@
 /* Files of arrays: NumPy's .npy and .npz, safetensors, zip archives, and whole files.
  *
  * Readers believe nothing: every size is checked against the bytes that are there before it is
- * used, and a file that is not what it should be gives one line saying what is wrong. Writers write
- * a temporary file beside the target, sync it and rename it: a target is either as before or whole.
+ * used, and a file that is not what it should be gives one line saying what is wrong. Writers put a
+ * file in the target's place when it is whole and synced: a target is either as before or whole.
  */
 #ifndef VENTRAL_IO_H
 #define VENTRAL_IO_H
+
+#include <stdio.h>
 
 #include "ventral/tensor.h"
 
@@ -16,9 +18,24 @@ extern "C" {
 /* Reads all of a file (or pipe) into memory that the caller gives back with free(); a zero byte,
  * not counted in *out_size, follows the contents. VT_ENOTFOUND, VT_EIO, VT_ENOMEM. */
 vt_status vt_file_read(void **out, size_t *out_size, const char *path);
-/* Replaces or creates `path` with `size` bytes: temporary file, sync, rename, sync of the folder.
- */
+/* Replaces or creates `path` with `size` bytes, at once. */
 vt_status vt_file_write(const char *path, const void *data, size_t size);
+
+/* Makes a folder where there is none yet. VT_EIO also where something else has its name. */
+vt_status vt_folder_make(const char *path);
+
+/* Text that is printed in memory and becomes a file when it is whole. */
+typedef struct vt_text_file {
+    FILE *stream;
+    char *text; /* the stream's */
+    size_t size;
+} vt_text_file;
+
+vt_status vt_text_file_begin(vt_text_file *out);
+/* Closes the stream and writes the file, as vt_file_write does. VT_ENOMEM: something is missing. */
+vt_status vt_text_file_end(vt_text_file *file, const char *path);
+/* A field of comma-separated values, quoted where it must be (RFC 4180). */
+void vt_csv_field(FILE *stream, const char *text);
 
 /* NumPy's .npy format, versions 1 to 3 (NEP 1): numeric and boolean arrays of up to six dimensions,
  * either byte order, C or Fortran order. `out` owns a contiguous row-major tensor without a name,

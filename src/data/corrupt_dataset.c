@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -135,12 +134,6 @@ static void note_text(char *text, size_t size, const run *r)
              RNG_ORDER, (unsigned long long)r->options->seed, (long long)count, (unsigned long)crc);
 }
 
-static vt_status make_folder(const char *path)
-{
-    if (mkdir(path, 0777) == 0 || errno == EEXIST) return VT_OK;
-    return vt_error(VT_EIO, "%s: cannot make the folder: %s", path, strerror(errno));
-}
-
 static vt_status check_empty(const char *folder)
 {
     DIR *dir = opendir(folder);
@@ -163,7 +156,7 @@ static vt_status claim_folder(const run *r)
     note_text(note, sizeof note, r);
     if (snprintf(path, sizeof path, "%s/corruptions.json", r->folder) >= PATH_MAX)
         return vt_error(VT_EINVAL, "%.60s...: the path is too long", r->folder);
-    VT_TRY(make_folder(r->folder));
+    VT_TRY(vt_folder_make(r->folder));
     if (access(path, F_OK) != 0) {
         VT_TRY(check_empty(r->folder));
         return vt_file_write(path, note, strlen(note));
@@ -213,9 +206,9 @@ static vt_status make_folders(const run *r)
         for (int severity = 1; severity <= VT_CORRUPTION_SEVERITIES; severity++) {
             if (!is_wanted(r, kind, severity)) continue;
             VT_TRY(begin_path(path, &length, r, kind, 0));
-            VT_TRY(make_folder(path));
+            VT_TRY(vt_folder_make(path));
             VT_TRY(begin_path(path, &length, r, kind, severity));
-            VT_TRY(make_folder(path));
+            VT_TRY(vt_folder_make(path));
         }
     return VT_OK;
 }
@@ -253,7 +246,7 @@ static vt_status corrupt_file(const run *r, int64_t index, vt_image *image, int 
     size_t length;
     VT_TRY(begin_path(path, &length, r, kind, severity));
     VT_TRY(extend(path, &length, class_of(r->dataset, index)));
-    VT_TRY(make_folder(path));
+    VT_TRY(vt_folder_make(path));
     VT_TRY(extend(path, &length, file_of(r->dataset, index)));
     if (access(path, F_OK) == 0) {
         counts->kept++;

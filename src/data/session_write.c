@@ -1,8 +1,6 @@
 /* Writing a session in the published layout. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -67,9 +65,7 @@ static vt_status make_folder(const char *root, const char *name)
 {
     char *path = vt_path_format("%s%s%s", root, *name ? "/" : "", name);
     if (!path) return VT_ENOMEM;
-    vt_status status = VT_OK;
-    if (mkdir(path, 0777) != 0 && errno != EEXIST)
-        status = vt_error(VT_EIO, "%s: cannot make the folder: %s", path, strerror(errno));
+    vt_status status = vt_folder_make(path);
     free(path);
     return status;
 }

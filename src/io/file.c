@@ -1,4 +1,4 @@
-/* Whole files: reading into memory, and replacing atomically.
+/* Whole files: reading into memory, and replacing atomically; folders.
  *
  * write(unnamed file) -> fsync -> link at the target, or beside it and rename -> fsync(folder):
  * after a crash at any point the target holds its old contents or its new ones (POSIX rename is
@@ -224,4 +224,14 @@ vt_status vt_file_write(const char *path, const void *data, size_t size)
     if (status == VT_OK) return vt_file_writer_commit(&w);
     vt_file_writer_abort(&w);
     return status;
+}
+
+vt_status vt_folder_make(const char *path)
+{
+    struct stat info;
+    if (mkdir(path, 0777) == 0) return VT_OK;
+    if (errno != EEXIST)
+        return vt_error(VT_EIO, "%s: the folder cannot be made: %s", path, strerror(errno));
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return VT_OK;
+    return vt_error(VT_EIO, "%s: it is not a folder", path);
 }

@@ -1,11 +1,9 @@
 /* The folder of a run of vt_compress: where products lie, what they were made with (run.json), and
  * the processor time they took (seconds.json). */
-#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -29,14 +27,6 @@ vt_status vt_compress_path(char out[VT_COMPRESS_PATH], const vt_compress_run *ru
     snprintf(name, sizeof name, "%s/%s_neuron%lld.%s", vt_compress_stage_name(stage), run->info.id,
              (long long)neuron, extension);
     return vt_compress_join(out, run, name);
-}
-
-static vt_status make_folder(const char *path)
-{
-    struct stat info;
-    if (mkdir(path, 0777) == 0) return VT_OK;
-    if (errno == EEXIST && stat(path, &info) == 0 && S_ISDIR(info.st_mode)) return VT_OK;
-    return vt_error(VT_EIO, "%s: the folder cannot be made: %s", path, strerror(errno));
 }
 
 /* ---- what the run is made with ---- */
@@ -192,15 +182,15 @@ vt_status vt_compress_open_folder(const vt_compress_run *run)
 {
     char path[VT_COMPRESS_PATH];
     json_t *here;
-    VT_TRY(make_folder(run->options.folder));
+    VT_TRY(vt_folder_make(run->options.folder));
     for (int s = 0; s < VT_COMPRESS_STAGES; s++) {
         if (s == VT_COMPRESS_TEACHER && !run->options.core) continue;
         VT_TRY(vt_compress_join(path, run, vt_compress_stage_name((vt_compress_stage)s)));
-        VT_TRY(make_folder(path));
+        VT_TRY(vt_folder_make(path));
     }
     if (run->options.shared_count > 0) {
         VT_TRY(vt_compress_join(path, run, "shared"));
-        VT_TRY(make_folder(path));
+        VT_TRY(vt_folder_make(path));
     }
     VT_TRY(vt_compress_join(path, run, "run.json"));
     VT_TRY(describe(&here, run));

@@ -1,10 +1,8 @@
 /* Chosen images as files: an archive of the images and a list of where they come from. */
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/arena.h"
 #include "io/zip.h"
@@ -112,18 +110,6 @@ static vt_status write_archive(writer *w, const char *path)
 
 /* ---- the list ---- */
 
-/* RFC 4180: quoted where a comma, a quote or a line's end is in it. */
-static void print_text(FILE *file, const char *text)
-{
-    bool quoted = strpbrk(text, ",\"\r\n") != NULL;
-    if (quoted) fputc('"', file);
-    for (const char *p = text; *p; p++) {
-        if (*p == '"') fputc('"', file);
-        fputc(*p, file);
-    }
-    if (quoted) fputc('"', file);
-}
-
 static bool is_same_group(const vt_selected *a, const vt_selected *b)
 {
     return a->strategy == b->strategy && a->neuron == b->neuron;
@@ -141,7 +127,7 @@ static void print_list(FILE *file, const writer *w)
         vt_image_stream_name(w->pool, items[i].index, name);
         file_name(archived, w, w->numbers[i]);
         fprintf(file, "%lld,", (long long)rank);
-        print_text(file, name);
+        vt_csv_field(file, name);
         fputc(',', file);
         if (!isnan(items[i].score)) fprintf(file, "%.9g", items[i].score);
         fprintf(file, ",%s,", sources[items[i].strategy]);
@@ -152,17 +138,10 @@ static void print_list(FILE *file, const writer *w)
 
 static vt_status write_list(const writer *w, const char *path)
 {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *file = open_memstream(&text, &size);
-    if (!file) return vt_error(VT_ENOMEM, "%s: out of memory", path);
-    print_list(file, w);
-    bool failed = ferror(file) != 0;
-    failed = fclose(file) != 0 || failed;
-    vt_status status =
-        failed ? vt_error(VT_ENOMEM, "%s: out of memory", path) : vt_file_write(path, text, size);
-    free(text);
-    return status;
+    vt_text_file file;
+    VT_TRY(vt_text_file_begin(&file));
+    print_list(file.stream, w);
+    return vt_text_file_end(&file, path);
 }
 
 static vt_status write_both(writer *w, const char *folder)
@@ -171,8 +150,7 @@ static vt_status write_both(writer *w, const char *folder)
     char *path = vt_alloc(size, 1);
     if (!path) return VT_ENOMEM;
     vt_status status = number_images(w);
-    if (status == VT_OK && mkdir(folder, 0777) != 0 && errno != EEXIST)
-        status = vt_error(VT_EIO, "%s: cannot make the folder: %s", folder, strerror(errno));
+    if (status == VT_OK) status = vt_folder_make(folder);
     snprintf(path, size, "%s/images.zip", folder);
     if (status == VT_OK) status = write_archive(w, path);
     snprintf(path, size, "%s/selection.csv", folder);

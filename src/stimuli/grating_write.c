@@ -1,9 +1,7 @@
 /* Sets of gratings as files: an archive of pictures and a list of their parameters. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/arena.h"
 #include "io/zip.h"
@@ -107,17 +105,10 @@ static void print_list(FILE *file, const writer *w)
 
 static vt_status write_list(const writer *w, const char *path)
 {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *file = open_memstream(&text, &size);
-    if (!file) return vt_error(VT_ENOMEM, "%s: out of memory", path);
-    print_list(file, w);
-    bool failed = ferror(file) != 0;
-    failed = fclose(file) != 0 || failed;
-    vt_status status =
-        failed ? vt_error(VT_ENOMEM, "%s: out of memory", path) : vt_file_write(path, text, size);
-    free(text);
-    return status;
+    vt_text_file file;
+    VT_TRY(vt_text_file_begin(&file));
+    print_list(file.stream, w);
+    return vt_text_file_end(&file, path);
 }
 
 static vt_status write_both(writer *w, const char *folder)
@@ -125,9 +116,7 @@ static vt_status write_both(writer *w, const char *folder)
     size_t size = strlen(folder) + 32;
     char *path = vt_alloc(size, 1);
     if (!path) return VT_ENOMEM;
-    vt_status status = VT_OK;
-    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-        status = vt_error(VT_EIO, "%s: cannot make the folder: %s", folder, strerror(errno));
+    vt_status status = vt_folder_make(folder);
     snprintf(path, size, "%s/images.zip", folder);
     if (status == VT_OK) status = write_archive(w, path);
     snprintf(path, size, "%s/stimuli.csv", folder);

@@ -1,12 +1,10 @@
 /* Families of textures from photographs, as files: each PNG's name ends in a checksum of all that
  * decides about it, so that a run that was stopped goes on where it was. */
 #include <ctype.h>
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -207,29 +205,23 @@ static vt_status make_all(writer *w)
 
 static vt_status write_list(const writer *w)
 {
-    char path[4400], *text = NULL;
-    size_t size = 0;
-    FILE *file = open_memstream(&text, &size);
-    if (!file) return vt_error(VT_ENOMEM, "%s: out of memory", w->folder);
-    fputs("file,type,family,sample,photograph,distance,origin\n", file);
+    char path[4400];
+    vt_text_file file;
+    VT_TRY(vt_text_file_begin(&file));
+    fputs("file,type,family,sample,photograph,distance,origin\n", file.stream);
     for (int type = VT_TEXTURE_IS_NOISE; type <= VT_TEXTURE_IS_TEXTURE; type++)
         for (int i = 0; i < w->families * w->samples; i++) {
             char name[NAME_SIZE];
             int number = i / w->samples, sample = i % w->samples;
             bool texture = type == VT_TEXTURE_IS_TEXTURE;
             name_of(name, w, (vt_texture_type)type, number, sample);
-            fprintf(file, "%s,%s,%d,%d,%s,", name, texture ? "texture" : "noise", number + 1,
+            fprintf(file.stream, "%s,%s,%d,%d,%s,", name, texture ? "texture" : "noise", number + 1,
                     sample + 1, w->family[number].photograph);
-            if (texture) fprintf(file, "%.4g", w->distance[i]);
-            fprintf(file, ",%s\n", w->origin);
+            if (texture) fprintf(file.stream, "%.4g", w->distance[i]);
+            fprintf(file.stream, ",%s\n", w->origin);
         }
-    bool failed = ferror(file) != 0;
-    failed = fclose(file) != 0 || failed;
     snprintf(path, sizeof path, "%s/%s", w->folder, VT_TEXTURE_LIST);
-    vt_status status =
-        failed ? vt_error(VT_ENOMEM, "%s: out of memory", path) : vt_file_write(path, text, size);
-    free(text);
-    return status;
+    return vt_text_file_end(&file, path);
 }
 
 /* ---- all of it ---- */
@@ -241,8 +233,7 @@ static vt_status make_families(writer *w, vt_image_source *source)
     if (!w->family || !w->distance) return VT_ENOMEM;
     for (int i = 0; i < w->families; i++)
         VT_TRY(read_family(w, i, source));
-    if (mkdir(w->folder, 0777) != 0 && errno != EEXIST)
-        return vt_error(VT_EIO, "%s: cannot make the folder: %s", w->folder, strerror(errno));
+    VT_TRY(vt_folder_make(w->folder));
     VT_TRY(make_all(w));
     return write_list(w);
 }

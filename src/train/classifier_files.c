@@ -1,11 +1,9 @@
 /* Files of a run of training: its folder, and what each epoch measured as CSV and JSON lines. */
-#include <errno.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "train/classifier_run.h"
 #include "ventral/io.h"
@@ -35,15 +33,10 @@ const char *vt_train_path(const vt_train_run *run, const char *name, char *text,
 vt_status vt_train_make_folder(const vt_train_run *run)
 {
     const char *folder = run->options.folder;
-    struct stat info;
     if (!folder || !*folder || strlen(folder) > 900)
         return vt_error(VT_EINVAL,
                         "training: a folder for the run's files is needed, of at most 900 bytes");
-    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-        return vt_error(VT_EIO, "%s: the folder cannot be made: %s", folder, strerror(errno));
-    if (stat(folder, &info) != 0 || !S_ISDIR(info.st_mode))
-        return vt_error(VT_EIO, "%s: it is not a folder", folder);
-    return VT_OK;
+    return vt_folder_make(folder);
 }
 
 static double value_of(const vt_train_epoch *epoch, int column)
@@ -73,19 +66,14 @@ static void print_json(FILE *to, const vt_train_epoch *epoch)
 
 static vt_status write_lines(const vt_train_run *run, const char *name, bool json)
 {
-    char *text = NULL, path[1024];
-    size_t size = 0;
-    FILE *to = open_memstream(&text, &size);
-    if (!to) return vt_error(VT_ENOMEM, "out of memory");
+    char path[1024];
+    vt_text_file file;
+    VT_TRY(vt_text_file_begin(&file));
     for (int c = 0; c < COLUMNS && !json; c++)
-        fprintf(to, "%s%s%s", c ? "," : "", columns[c].name, c == COLUMNS - 1 ? "\n" : "");
+        fprintf(file.stream, "%s%s%s", c ? "," : "", columns[c].name, c == COLUMNS - 1 ? "\n" : "");
     for (int64_t e = 0; e < run->epoch; e++)
-        (json ? print_json : print_csv)(to, &run->history[e]);
-    vt_status status = fclose(to) == 0 ? VT_OK : vt_error(VT_ENOMEM, "out of memory");
-    if (status == VT_OK)
-        status = vt_file_write(vt_train_path(run, name, path, sizeof path), text, size);
-    free(text);
-    return status;
+        (json ? print_json : print_csv)(file.stream, &run->history[e]);
+    return vt_text_file_end(&file, vt_train_path(run, name, path, sizeof path));
 }
 
 vt_status vt_train_write_metrics(const vt_train_run *run)
