@@ -1,9 +1,10 @@
-/* bench_physiology [MODEL [NODE [BATCH [THREADS]]]]: shows all 9,097 gratings to a network, by
- * default a new ResNet-50 of 64 x 64 pixels recorded at layer1, and prints JSON: units, seconds and
- * their shares (stimuli, network, analysis of responses, the tuning properties), and the memory it
- * took at most. */
+/* bench_physiology [MODEL [NODE,... [BATCH [THREADS]]]]: shows all 9,097 gratings to a network, a
+ * file or a new ResNet-50 of MODEL x MODEL pixels (64), recorded at one node or several at once
+ * (layer1), and prints JSON: units, seconds and their shares (stimuli, network, analysis of
+ * responses, the tuning properties), and the memory it took at most. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -29,32 +30,53 @@ static long long peak_bytes(void)
     return (long long)usage.ru_maxrss * 1024;
 }
 
+enum { MAX_NODES = 16 };
+
+/* Splits at the commas, in place; their number. */
+static int split(char *nodes[MAX_NODES], char *list)
+{
+    int count = 0;
+    for (char *node = strtok(list, ","); node && count < MAX_NODES; node = strtok(NULL, ","))
+        nodes[count++] = node;
+    return count;
+}
+
 int main(int argc, char **argv)
 {
     vt_model *model;
-    vt_recording recording;
+    vt_recording recordings[MAX_NODES];
     vt_recording_options options = {.batch = argc > 3 ? atoi(argv[3]) : 0};
-    const char *path = argc > 1 ? argv[1] : "", *node = argc > 2 ? argv[2] : "layer1";
+    char layer1[] = "layer1", *nodes[MAX_NODES], *end;
+    const char *path = argc > 1 ? argv[1] : "";
+    int count = split(nodes, argc > 2 ? argv[2] : layer1);
     vt_threads_set(argc > 4 ? atoi(argv[4]) : 0);
-    vt_status status = *path ? vt_model_read(&model, path)
-                             : vt_resnet_new(&model, &(vt_resnet_options){.depth = 50});
-    if (status != VT_OK) die("model");
-    double start = seconds();
-    if (vt_record(&recording, model, node, &options) != VT_OK) die("recording");
-    double recorded = seconds();
-    vt_tuning tuning;
-    if (vt_tuning_measure(&tuning, recording.map) != VT_OK) die("tuning");
-    double end = seconds();
-    const vt_recording_time *t = &recording.time;
-    printf("{\"node\": \"%s\", \"units\": %lld, \"answering\": %lld, \"kept\": %lld, "
-           "\"threads\": %d, \"seconds\": %.2f,\n \"stimuli\": %.2f, \"network\": %.2f, "
-           "\"analysis\": %.2f, \"tuning\": %.2f, \"share_of_stimuli\": %.3f, \"peak_bytes\": "
-           "%lld}\n",
-           node, (long long)recording.units, (long long)recording.answering,
-           (long long)recording.kept, vt_threads(), end - start, t->stimuli, t->network,
-           t->analysis, end - recorded, t->stimuli / (end - start), peak_bytes());
-    vt_tuning_free(&tuning);
-    vt_recording_free(&recording);
+    vt_resnet_options resnet50 = {.depth = 50, .image = (int)strtol(path, &end, 10)};
+    if ((*end ? vt_model_read(&model, path) : vt_resnet_new(&model, &resnet50)) != VT_OK)
+        die("model");
+    double start = seconds(), tuned = 0;
+    if (vt_record(recordings, model, (const char *const *)nodes, count, &options) != VT_OK)
+        die("recording");
+    printf("{\"nodes\": [");
+    for (int i = 0; i < count; i++) {
+        vt_recording *r = &recordings[i];
+        vt_tuning tuning = {.neurons = 0};
+        double before = seconds();
+        if (!*r->reason && vt_tuning_measure(&tuning, r->map) != VT_OK) die("tuning");
+        tuned += seconds() - before;
+        printf("%s{\"node\": \"%s\", \"units\": %lld, \"answering\": %lld, \"kept\": %lld}",
+               i ? ",\n  " : "", nodes[i], (long long)r->units, (long long)r->answering,
+               (long long)r->kept);
+        vt_tuning_free(&tuning);
+    }
+    double all = seconds() - start;
+    const vt_recording_time *t = &recordings[0].time;
+    printf("],\n \"threads\": %d, \"seconds\": %.2f, \"stimuli\": %.2f, \"network\": %.2f, "
+           "\"analysis\": %.2f, \"tuning\": %.2f,\n \"share_of_stimuli\": %.3f, "
+           "\"peak_bytes\": %lld}\n",
+           vt_threads(), all, t->stimuli, t->network, t->analysis, tuned, t->stimuli / all,
+           peak_bytes());
+    for (int i = 0; i < count; i++)
+        vt_recording_free(&recordings[i]);
     vt_model_free(model);
     return 0;
 }

@@ -129,26 +129,62 @@ static vt_status list_layers(physiology_results *out, const char **paths, int co
     return VT_OK;
 }
 
-static vt_status measure_layer(physiology_result *r, vt_model *model, const physiology_request *q,
-                               const vt_texture_set *textures, bool only)
+/* Where the layers' tuning is kept: FOLDER/NAME.npz of each, one allocation. */
+static char **layer_paths(const physiology_result *list, int count, const char *folder)
 {
-    char path[4400], what[128];
+    size_t size = (size_t)count * sizeof(char *);
+    for (int i = 0; i < count; i++)
+        size += strlen(folder) + strlen(list[i].name) + sizeof "/.npz";
+    char **paths = malloc(size), *at = (char *)(paths + count);
+    for (int i = 0; paths && i < count; i++) {
+        paths[i] = at;
+        at += sprintf(at, "%s/%s.npz", folder, list[i].name) + 1;
+    }
+    return paths;
+}
+
+static vt_status get_tuning(vt_layer_tuning *out, vt_model *model, const physiology_result *list,
+                            int count, const physiology_request *q, const vt_texture_set *textures)
+{
+    char what[128];
     cli_progress progress;
-    snprintf(what, sizeof what, "physiology %.100s", r->name);
+    const char **nodes = calloc((size_t)count, sizeof *nodes);
+    char **paths = q->output ? layer_paths(list, count, q->output) : NULL;
+    vt_status status = nodes && (paths || !q->output) ? VT_OK : out_of_memory();
+    for (int i = 0; nodes && i < count; i++)
+        nodes[i] = list[i].layer;
+    snprintf(what, sizeof what, "physiology %.100s", count == 1 ? list->name : list->model);
     vt_recording_options options = {.degrees = q->degrees,
                                     .batch = q->batch,
                                     .bf16 = q->bf16,
                                     .textures = textures,
                                     .progress = cli_progress_start(&progress, what)};
-    snprintf(path, sizeof path, "%s/%s.npz", q->output ? q->output : "", r->name);
-    vt_status status =
-        vt_layer_tuning_get(&r->of_layer, model, r->layer, q->output ? path : NULL, &options);
+    if (status == VT_OK)
+        status =
+            vt_layer_tuning_get(out, model, nodes, (const char *const *)paths, count, &options);
     cli_progress_end(&progress);
-    if (status == VT_OK && textures) status = mark(r, vt_texture_set_origin(textures));
-    /* of one layer there is nothing else to show */
-    if (status == VT_OK && only && *r->of_layer.reason)
-        return vt_error(VT_ENOTFOUND, "%s, %s: %s", r->model, r->layer, r->of_layer.reason);
-    return status == VT_OK ? VT_OK : vt_error_context(status, "%s, %s", r->model, r->layer);
+    free(nodes);
+    free(paths);
+    return status == VT_OK ? VT_OK : vt_error_context(status, "%s", list->model);
+}
+
+/* `only`: of one layer there is nothing else to show. */
+static vt_status measure_model(physiology_result *list, int count, vt_model *model,
+                               const physiology_request *q, const vt_texture_set *textures,
+                               bool only)
+{
+    vt_layer_tuning *tuning = calloc((size_t)count, sizeof *tuning);
+    if (!tuning) return out_of_memory();
+    vt_status status = get_tuning(tuning, model, list, count, q, textures);
+    for (int i = 0; i < count; i++) {
+        list[i].of_layer = tuning[i];
+        if (status == VT_OK && textures) status = mark(&list[i], vt_texture_set_origin(textures));
+    }
+    free(tuning);
+    if (status == VT_OK && only && *list->of_layer.reason)
+        return vt_error(VT_ENOTFOUND, "%s, %s: %s", list->model, list->layer,
+                        list->of_layer.reason);
+    return status;
 }
 
 /* One model after the other, so that only one is in memory. */
@@ -161,10 +197,8 @@ static vt_status measure_models(physiology_results *out, const char **paths, int
         cli_models models;
         if (cli_models_open(&models, &paths[i], 1, q->network, q->epsilon) != CLI_DONE)
             return VT_EFORMAT; /* the message is set */
-        vt_status status = VT_OK;
-        for (int k = 0; k < layers && status == VT_OK; k++)
-            status = measure_layer(&out->list[i * layers + k], models.models[0], q, textures,
-                                   out->count == 1);
+        vt_status status = measure_model(&out->list[i * layers], layers, models.models[0], q,
+                                         textures, out->count == 1);
         cli_models_close(&models);
         if (status != VT_OK) return status;
     }
@@ -246,7 +280,8 @@ int cmd_physiology(int argc, const char **argv)
          "PATH"},
         {"degrees", 'd', POPT_ARG_DOUBLE, &request.degrees, 0,
          "Visual field of the models' images, degrees (default: 8)", "X"},
-        {"batch", 'b', POPT_ARG_INT, &request.batch, 0, "Stimuli at a time (default: 64)", "N"},
+        {"batch", 'b', POPT_ARG_INT, &request.batch, 0,
+         "Stimuli at a time (default: 64, of images above 64 x 64 pixels fewer)", "N"},
         {"bf16", 0, POPT_ARG_NONE, &request.bf16, 0,
          "bfloat16 products where the processor has them", NULL},
         {"network", 'n', POPT_ARG_STRING, &request.network, 0,

@@ -42,7 +42,7 @@ FNR == 1 {
 }
 
 # Standard C only in public headers: no third party's types in the interface.
-/^[ \t]*#[ \t]*include[ \t]*</ && room == "" && !/<(std(bool|def|int)|float|inttypes|limits)\.h>/ {
+/^[ \t]*#[ \t]*include[ \t]*</ && room == "" && !/<(std(bool|def|int|io)|float|inttypes|limits)\.h>/ {
     bad("a public header includes more than standard C")
 }
 

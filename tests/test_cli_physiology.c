@@ -210,6 +210,17 @@ static void test_models(void **state)
     json_decref(first);
     json_decref(second);
 
+    /* of several layers those that are kept are not recorded again */
+    json_t *both = cli_json("physiology", model, "--layers", "bn1,maxpool", "--output", out);
+    json_t *alone = cli_json("physiology", model, "--layers", "maxpool");
+    a = json_array_get(json_object_get(both, "results"), 0);
+    b = json_array_get(json_object_get(both, "results"), 1);
+    assert_true(json_is_true(json_object_get(a, "loaded")));
+    assert_true(json_is_false(json_object_get(b, "loaded")));
+    assert_true(json_equal(b, json_array_get(json_object_get(alone, "results"), 0)));
+    json_decref(both);
+    json_decref(alone);
+
     /* a layer that answers to nothing does not end a run over several */
     char silent[4300];
     vt_tensor_map *map;

@@ -92,8 +92,9 @@ static void record(vt_recording *out)
             sum[c * FILTERS + f] = c != cell ? 0 : surround ? (float)-cells[cell].suppression : 1;
     }
     vt_graph_touch(g);
-    vt_subject subject = {g, image, complex, &preprocessing, "gabor units"};
-    assert_ok(vt_record_graph(out, &subject, &(vt_recording_options){.degrees = DEGREES}));
+    vt_subject subject = {g, image, &preprocessing, "gabor units"};
+    vt_recording_options options = {.degrees = DEGREES};
+    assert_ok(vt_record_graph(out, &subject, &complex, 1, &options));
     vt_graph_free(g);
 }
 

@@ -24,12 +24,12 @@ extern "C" {
 typedef struct vt_recording_options {
     double degrees;   /* visual field of the network's image [8] */
     int batch;        /* stimuli at a time [64 up to 64 x 64 pixels, fewer above, at least 8] */
-    size_t map_bytes; /* memory for maps of receptive fields; of a layer with more units it is
-                         filled several times, each showing their stimuli again [512 MiB] */
+    size_t map_bytes; /* memory for maps of receptive fields; for more units it is filled several
+                         times, each showing their stimuli again [512 MiB] */
     vt_backend_kind backend;
     bool bf16;                      /* bfloat16 products where the processor has them */
     const vt_texture_set *textures; /* shown after the gratings [none] */
-    const vt_progress *progress;
+    const vt_progress *progress;    /* stimuli */
 } vt_recording_options;
 
 /* Where a recording's time went, seconds. */
@@ -37,13 +37,15 @@ typedef struct vt_recording_time {
     double stimuli, network, analysis;
 } vt_recording_time;
 
+/* From one node. */
 typedef struct vt_recording {
-    int64_t units;        /* of the node */
-    int64_t answering;    /* of them, those that any grating drives above the blank */
-    int64_t kept;         /* of them, those whose receptive field is at the centre */
-    int64_t responsive;   /* of them, those that decide about slope and offset */
-    double slope, offset; /* spikes/s = slope activation + offset, rectified before and after */
-    vt_recording_time time;
+    char reason[512];       /* why nothing can be recorded here, no map is there then; "": it is */
+    int64_t units;          /* of the node */
+    int64_t answering;      /* of them, those that any grating drives above the blank */
+    int64_t kept;           /* of them, those whose receptive field is at the centre */
+    int64_t responsive;     /* of them, those that decide about slope and offset */
+    double slope, offset;   /* spikes/s = slope activation + offset, rectified before and after */
+    vt_recording_time time; /* of all nodes that were recorded together */
     /* What vt_tuning_measure takes and figures need, for vt_npz_write:
      *   responses.SET (kept, stimuli), stimuli.SET (stimuli, 7) of orientation, spatial_frequency
      *     and size, float64, in the published order; baseline (kept, 1), to the blank; spikes/s,
@@ -60,20 +62,22 @@ typedef struct vt_recording {
 /* A network to record from, all of it borrowed. */
 typedef struct vt_subject {
     vt_graph *graph;
-    vt_node input, node; /* an image (height, width, 3); and where to record */
+    vt_node input; /* an image (height, width, 3) */
     const vt_preprocessing *preprocessing;
     const char *label; /* for messages */
 } vt_subject;
 
-/* Shows the blank, the receptive field set and the three others, and plans only what `node` needs.
- * The size of a receptive field is the diameter of a disc with the area of the positions above 5 %
- * of its largest; its place their centroid. VT_ENOTFOUND: no unit answers to gratings, none has its
- * receptive field at the centre, or none of those answers to gratings of the orientation set more
- * than to the blank; VT_ENUMERIC: an activation is not finite. */
-vt_status vt_record_graph(vt_recording *out, const vt_subject *subject,
-                          const vt_recording_options *options);
-/* The same of a model's node or module, such as "layer1"; NULL: its output. */
-vt_status vt_record(vt_recording *out, vt_model *model, const char *node,
+/* Shows the blank, the receptive field set and the three others once to all of `nodes`, and plans
+ * only what they need; out[i] is of nodes[i]. The size of a receptive field is the diameter of a
+ * disc with the area of the positions above 5 % of its largest; its place their centroid. A node
+ * has a `reason` where no unit answers to gratings, none has its receptive field at the centre, or
+ * none of those answers to gratings of the orientation set more than to the blank. VT_ENUMERIC: an
+ * activation is not finite. */
+vt_status vt_record_graph(vt_recording *out, const vt_subject *subject, const vt_node *nodes,
+                          int count, const vt_recording_options *options);
+/* The same of a model's nodes or modules, such as "layer1"; NULL: its output. VT_ENOTFOUND: there
+ * is none of this name. */
+vt_status vt_record(vt_recording *out, vt_model *model, const char *const *nodes, int count,
                     const vt_recording_options *options);
 void vt_recording_free(vt_recording *recording);
 

@@ -5,8 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/arena.h"
 #include "models/model.h"
 #include "neural/runner.h"
+#include "physiology/recording.h"
 #include "ventral/io.h"
 #include "ventral/physiology.h"
 
@@ -44,7 +46,8 @@ static void list_counts(int64_t *out[COUNTS], vt_layer_tuning *t)
 static vt_status store(vt_tensor_map *map, vt_layer_tuning *t, const vt_tensor_map *recording,
                        const char *made_of)
 {
-    static const char *const copied[] = {"unit", "unit.position", "unit.size", "affine"};
+    static const char *const copied[] = {"unit", "unit.position", "unit.size", "unit.map",
+                                         "affine"};
     int64_t *counts[COUNTS];
     list_counts(counts, t);
     VT_TRY(vt_tensor_map_set_text(map, "made_of", made_of));
@@ -121,48 +124,94 @@ static vt_status look(vt_layer_tuning *out, bool *found, const char *path, const
 
 /* ---- recording ---- */
 
-static vt_status record(vt_layer_tuning *out, vt_tensor_map **map, vt_model *model,
-                        const char *node, const vt_recording_options *options)
+/* Layers of a model, of which those are recorded that were not found in their file. */
+typedef struct layers {
+    vt_layer_tuning *tuning; /* (count) */
+    const char *const *nodes, *const *paths;
+    origin *made_of; /* (count) */
+    int count;
+    const char **missing; /* (missing_count) their names, ... */
+    int *missing_number;  /* ... and which they are */
+    int missing_count;
+} layers;
+
+static vt_status look_for_all(layers *l, vt_model *model, const vt_recording_options *options)
 {
-    vt_recording r = {.units = 0};
-    vt_status status = vt_record(&r, model, node, options);
-    if (status == VT_ENOTFOUND) { /* the node is there, so it is units that are not */
-        snprintf(out->reason, sizeof out->reason, "%s", vt_error_message());
-        return VT_OK;
+    for (int i = 0; i < l->count; i++) {
+        vt_node node;
+        bool found = false;
+        VT_TRY(vt_runner_find(&node, model, l->nodes[i]));
+        VT_TRY(describe(l->made_of[i], model, l->nodes[i], options));
+        if (l->paths) VT_TRY(look(&l->tuning[i], &found, l->paths[i], l->made_of[i]));
+        if (found) continue;
+        l->missing[l->missing_count] = l->nodes[i];
+        l->missing_number[l->missing_count++] = i;
     }
-    if (status != VT_OK) return status;
-    *out = (vt_layer_tuning){.units = r.units,
-                             .answering = r.answering,
-                             .kept = r.kept,
-                             .responsive = r.responsive,
-                             .slope = r.slope,
-                             .offset = r.offset};
-    status = vt_tuning_measure(&out->tuning, r.map);
-    *map = r.map;
+    return VT_OK;
+}
+
+static vt_status take(layers *l, int number, const vt_recording *r)
+{
+    vt_layer_tuning *t = &l->tuning[number];
+    *t = (vt_layer_tuning){.units = r->units,
+                           .answering = r->answering,
+                           .kept = r->kept,
+                           .responsive = r->responsive,
+                           .slope = r->slope,
+                           .offset = r->offset};
+    memcpy(t->reason, r->reason, sizeof t->reason);
+    if (!*t->reason) VT_TRY(vt_tuning_measure(&t->tuning, r->map));
+    return l->paths ? keep(l->paths[number], t, r->map, l->made_of[number]) : VT_OK;
+}
+
+static vt_status record_missing(layers *l, vt_model *model, const vt_recording_options *options)
+{
+    vt_recording *recordings = vt_alloc((size_t)l->count, sizeof *recordings);
+    vt_status status = recordings ? VT_OK : VT_ENOMEM;
+    for (int first = 0, count; first < l->missing_count && status == VT_OK; first += count) {
+        count = vt_recording_group(model, l->missing + first, l->missing_count - first, options);
+        status = vt_record(recordings, model, l->missing + first, count, options);
+        bool recorded = status == VT_OK;
+        for (int i = 0; i < count && recorded; i++) {
+            if (status == VT_OK) status = take(l, l->missing_number[first + i], &recordings[i]);
+            vt_recording_free(&recordings[i]);
+        }
+    }
+    free(recordings);
     return status;
 }
 
-vt_status vt_layer_tuning_get(vt_layer_tuning *out, vt_model *model, const char *node,
-                              const char *path, const vt_recording_options *options)
+static void layers_free(layers *l)
 {
-    origin made_of;
-    vt_node found_node;
-    bool found = false;
-    vt_tensor_map *recording = NULL;
-    vt_layer_tuning t = {.loaded = false};
-    VT_TRY(vt_runner_find(&found_node, model, node));
-    VT_TRY(describe(made_of, model, node, options));
-    if (path) VT_TRY(look(out, &found, path, made_of));
-    if (found) return VT_OK;
-    vt_status status = record(&t, &recording, model, node, options);
-    if (status == VT_OK && path) status = keep(path, &t, recording, made_of);
-    vt_tensor_map_free(recording);
-    if (status != VT_OK) {
-        vt_layer_tuning_free(&t);
-        return status;
+    for (int i = 0; l->tuning && i < l->count; i++)
+        vt_layer_tuning_free(&l->tuning[i]);
+    free(l->tuning);
+    free(l->made_of);
+    free(l->missing);
+    free(l->missing_number);
+}
+
+vt_status vt_layer_tuning_get(vt_layer_tuning *out, vt_model *model, const char *const *nodes,
+                              const char *const *paths, int count,
+                              const vt_recording_options *options)
+{
+    size_t n = count > 0 ? (size_t)count : 1;
+    layers l = {.tuning = vt_alloc(n, sizeof *l.tuning),
+                .nodes = nodes,
+                .paths = paths,
+                .made_of = vt_alloc(n, sizeof *l.made_of),
+                .count = count,
+                .missing = vt_alloc(n, sizeof *l.missing),
+                .missing_number = vt_alloc(n, sizeof *l.missing_number)};
+    bool room = l.tuning && l.made_of && l.missing && l.missing_number;
+    vt_status status = room ? look_for_all(&l, model, options) : VT_ENOMEM;
+    if (status == VT_OK) status = record_missing(&l, model, options);
+    if (status == VT_OK && count > 0) {
+        memcpy(out, l.tuning, (size_t)count * sizeof *out);
+        memset(l.tuning, 0, (size_t)count * sizeof *out); /* they are the caller's now */
     }
-    *out = t;
-    return VT_OK;
+    layers_free(&l);
+    return status;
 }
 
 void vt_layer_tuning_free(vt_layer_tuning *tuning)

@@ -28,15 +28,30 @@ void vt_field_maps_free(vt_field_maps *maps)
     *maps = (vt_field_maps){.map = NULL};
 }
 
-/* Whether all activations of units [begin, end) of the maps were finite. */
-static bool take_block(const vt_field_maps *maps, int64_t begin, int64_t end, int64_t first,
-                       int64_t count, int64_t units, const float *activations)
+/* Units of the maps that a node has: from `begin` to before `end`, of all nodes'. */
+typedef struct span {
+    int64_t begin, end;
+} span;
+
+static span span_of(const vt_field_maps *maps, const vt_show_node *node)
+{
+    int64_t maps_end = maps->first + maps->count, node_end = node->first + node->units;
+    span s = {maps->first > node->first ? maps->first : node->first,
+              maps_end < node_end ? maps_end : node_end};
+    return s;
+}
+
+/* Whether all activations of units [begin, end) were finite. */
+static bool take_block(const vt_field_maps *maps, const vt_show_node *node, span s, int64_t first,
+                       int64_t count, const float *activations)
 {
     int bad = 0;
+    int64_t units = s.end - s.begin;
     for (int64_t i = 0; i < count; i++) {
-        float *restrict largest = maps->map + (first + i) / GRATINGS * maps->count;
-        const float *restrict answer = activations + i * units + maps->first;
-        for (int64_t u = begin; u < end; u++) {
+        float *restrict largest =
+            maps->map + (first + i) / GRATINGS * maps->count + s.begin - maps->first;
+        const float *restrict answer = activations + i * node->units + s.begin - node->first;
+        for (int64_t u = 0; u < units; u++) {
             bad |= !vt_is_finite_bits(answer[u]);
             largest[u] = answer[u] > largest[u] ? answer[u] : largest[u];
         }
@@ -44,20 +59,22 @@ static bool take_block(const vt_field_maps *maps, int64_t begin, int64_t end, in
     return !bad;
 }
 
-static vt_status receive(void *context, const vt_show *show, int64_t first, int64_t count,
+static vt_status receive(void *context, const vt_show *show, int node, int64_t first, int64_t count,
                          const float *activations)
 {
     const vt_field_maps *maps = context;
+    const vt_show_node *n = &show->nodes[node];
+    span s = span_of(maps, n);
     bool bad = false;
 #pragma omp parallel for schedule(static) num_threads(vt_threads()) reduction(|| : bad)
-    for (int64_t begin = 0; begin < maps->count; begin += BLOCK) {
-        int64_t end = maps->count - begin < BLOCK ? maps->count : begin + BLOCK;
-        bad = !take_block(maps, begin, end, first, count, show->units, activations) || bad;
+    for (int64_t begin = s.begin; begin < s.end; begin += BLOCK) {
+        span block = {begin, s.end - begin < BLOCK ? s.end : begin + BLOCK};
+        bad = !take_block(maps, n, block, first, count, activations) || bad;
     }
     for (int64_t i = 0; bad && i < count; i++)
-        for (int64_t u = maps->first; u < maps->first + maps->count; u++)
-            if (!vt_is_finite_bits(activations[i * show->units + u]))
-                return vt_show_not_finite(show, u, activations[i * show->units + u]);
+        for (int64_t u = s.begin - n->first; u < s.end - n->first; u++)
+            if (!vt_is_finite_bits(activations[i * n->units + u]))
+                return vt_show_not_finite(show, node, u, activations[i * n->units + u]);
     return VT_OK;
 }
 
@@ -114,12 +131,12 @@ static void locate_block(const vt_field_maps *maps, int64_t begin, int count, do
     }
 }
 
-void vt_field_maps_locate(const vt_field_maps *maps, double *position, double *size)
+void vt_field_maps_locate(const vt_field_maps *maps, int64_t first, int64_t count, double *position,
+                          double *size)
 {
 #pragma omp parallel for schedule(static) num_threads(vt_threads())
-    for (int64_t begin = 0; begin < maps->count; begin += LOCATED) {
-        int64_t left = maps->count - begin;
-        locate_block(maps, begin, left < LOCATED ? (int)left : LOCATED, position + 2 * begin,
-                     size + begin);
+    for (int64_t begin = 0; begin < count; begin += LOCATED) {
+        int block = count - begin < LOCATED ? (int)(count - begin) : LOCATED;
+        locate_block(maps, first - maps->first + begin, block, position + 2 * begin, size + begin);
     }
 }

@@ -19,23 +19,35 @@ static double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static vt_status find_sizes(vt_show *show)
+static vt_status find_node(vt_show_node *out, const vt_subject *s, vt_node node)
+{
+    int64_t size[VT_MAX_DIMS];
+    int dimensions = vt_graph_node_size(s->graph, node, size);
+    if (dimensions != 1 && dimensions != 3)
+        return vt_error(VT_EUNSUPPORTED, "%s: %s is no layer to record from", s->label,
+                        vt_graph_node_name(s->graph, node));
+    out->node = node;
+    out->size[0] = dimensions == 3 ? size[0] : 1;
+    out->size[1] = dimensions == 3 ? size[1] : 1;
+    out->size[2] = size[dimensions - 1];
+    out->units = out->size[0] * out->size[1] * out->size[2];
+    return VT_OK;
+}
+
+static vt_status find_sizes(vt_show *show, const vt_node *nodes)
 {
     const vt_subject *s = &show->subject;
-    int64_t input[VT_MAX_DIMS], node[VT_MAX_DIMS];
+    int64_t input[VT_MAX_DIMS];
     if (vt_graph_node_size(s->graph, s->input, input) != 3 || input[2] != 3)
         return vt_error(VT_EUNSUPPORTED, "%s: gratings are shown to networks that take images",
                         s->label);
     show->height = (int)input[0];
     show->width = (int)input[1];
-    int dimensions = vt_graph_node_size(s->graph, s->node, node);
-    if (dimensions != 1 && dimensions != 3)
-        return vt_error(VT_EUNSUPPORTED, "%s: %s is no layer to record from", s->label,
-                        vt_graph_node_name(s->graph, s->node));
-    show->size[0] = dimensions == 3 ? node[0] : 1;
-    show->size[1] = dimensions == 3 ? node[1] : 1;
-    show->size[2] = node[dimensions - 1];
-    show->units = show->size[0] * show->size[1] * show->size[2];
+    for (int i = 0; i < show->count; i++) {
+        show->nodes[i].first = show->units;
+        VT_TRY(find_node(&show->nodes[i], s, nodes[i]));
+        show->units += show->nodes[i].units;
+    }
     return VT_OK;
 }
 
@@ -46,7 +58,7 @@ static int64_t default_batch(const vt_show *show)
     return fitting > BATCH ? BATCH : fitting < LEAST_BATCH ? LEAST_BATCH : fitting;
 }
 
-static vt_status prepare(vt_show *show, const vt_recording_options *options)
+static vt_status prepare(vt_show *show, const vt_node *nodes, const vt_recording_options *options)
 {
     show->degrees = options->degrees != 0 ? options->degrees : DEGREES;
     vt_screen_options screen = {
@@ -61,29 +73,32 @@ static vt_status prepare(vt_show *show, const vt_recording_options *options)
         memset(bytes[i], i, sizeof bytes[i]);
     vt_preprocess(show->levels[0], bytes[0], 256, show->subject.preprocessing);
     vt_plan_options plan = {.batch = show->batch,
-                            .outputs = &show->subject.node,
-                            .output_count = 1,
+                            .outputs = nodes,
+                            .output_count = show->count,
                             .backend = options->backend,
                             .bf16 = options->bf16};
     VT_TRY(vt_plan_new(&show->plan, show->subject.graph, &plan));
-    if (vt_plan_output(show->plan, show->subject.node)->dtype != VT_F32)
+    if (vt_plan_output(show->plan, nodes[0])->dtype != VT_F32)
         return vt_error(VT_EUNSUPPORTED, "%s: gratings are shown to networks of float32 only",
                         show->subject.label);
     return VT_OK;
 }
 
-vt_status vt_show_new(vt_show *out, const vt_subject *subject, const vt_recording_options *options,
-                      vt_recording_time *time)
+vt_status vt_show_new(vt_show *out, const vt_subject *subject, const vt_node *nodes, int count,
+                      const vt_recording_options *options)
 {
-    *out = (vt_show){.subject = *subject, .time = time, .progress = options->progress};
+    *out = (vt_show){.subject = *subject, .count = count, .progress = options->progress};
     if (options->batch < 0 || options->batch > MAX_BATCH)
         return vt_error(VT_EINVAL, "%d stimuli at a time: 1 to %d are possible", options->batch,
                         MAX_BATCH);
-    VT_TRY(find_sizes(out));
+    if (count < 1) return vt_error(VT_EINVAL, "%s: no layer to record from", subject->label);
+    out->nodes = vt_alloc((size_t)count, sizeof *out->nodes);
+    if (!out->nodes) return VT_ENOMEM;
+    VT_TRY(find_sizes(out, nodes));
     out->batch = options->batch > 0 ? options->batch : default_batch(out);
     double start = seconds();
-    VT_TRY(prepare(out, options));
-    time->network += seconds() - start;
+    VT_TRY(prepare(out, nodes, options));
+    out->time.network += seconds() - start;
     return VT_OK;
 }
 
@@ -91,6 +106,7 @@ void vt_show_free(vt_show *show)
 {
     vt_plan_free(show->plan);
     vt_screen_free(show->screen);
+    free(show->nodes);
     free(show->gratings);
     free(show->grey);
     *show = (vt_show){.plan = NULL};
@@ -168,11 +184,13 @@ static vt_status show_all(vt_show *show, const stimuli *s, vt_show_receive recei
         double drawn = seconds();
         VT_TRY(vt_plan_forward(show->plan));
         double answered = seconds();
-        const vt_tensor *output = vt_plan_output(show->plan, show->subject.node);
-        VT_TRY(receive(context, show, first, count, output->data));
-        show->time->stimuli += drawn - start;
-        show->time->network += answered - drawn;
-        show->time->analysis += seconds() - answered;
+        for (int i = 0; i < show->count; i++) {
+            const vt_tensor *output = vt_plan_output(show->plan, show->nodes[i].node);
+            VT_TRY(receive(context, show, i, first, count, output->data));
+        }
+        show->time.stimuli += drawn - start;
+        show->time.network += answered - drawn;
+        show->time.analysis += seconds() - answered;
         show->done += count;
         VT_TRY(vt_progress_report(show->progress, show->done, show->total, NULL));
     }
@@ -195,14 +213,14 @@ vt_status vt_show_textures(vt_show *show, const vt_texture_set *textures, vt_sho
     return show_all(show, &s, receive, context);
 }
 
-vt_status vt_show_not_finite(const vt_show *show, int64_t unit, float value)
+vt_status vt_show_not_finite(const vt_show *show, int node, int64_t unit, float value)
 {
-    int64_t column = unit / show->size[2];
+    const vt_show_node *n = &show->nodes[node];
+    int64_t column = unit / n->size[2];
     return vt_error(VT_ENUMERIC,
                     "%s: %s: the unit at row %lld, column %lld, channel %lld answers %g to a "
                     "stimulus",
-                    show->subject.label,
-                    vt_graph_node_name(show->subject.graph, show->subject.node),
-                    (long long)(column / show->size[1]), (long long)(column % show->size[1]),
-                    (long long)(unit % show->size[2]), (double)value);
+                    show->subject.label, vt_graph_node_name(show->subject.graph, n->node),
+                    (long long)(column / n->size[1]), (long long)(column % n->size[1]),
+                    (long long)(unit % n->size[2]), (double)value);
 }

@@ -1,32 +1,41 @@
-/* Showing gratings and textures to a network, batch by batch, and reading one of its nodes. */
+/* Showing gratings and textures to a network, batch by batch, and reading some of its nodes. */
 #ifndef VT_PHYSIOLOGY_SHOW_H
 #define VT_PHYSIOLOGY_SHOW_H
 
 #include "ventral/recording.h"
 
+/* A node that is read. */
+typedef struct vt_show_node {
+    vt_node node;
+    int64_t size[3];      /* rows, columns, channels */
+    int64_t first, units; /* its units are first .. first + units - 1 of all nodes' */
+} vt_show_node;
+
 typedef struct vt_show {
     vt_subject subject;
+    vt_show_node *nodes; /* (count) */
+    int count;
     int height, width;
-    int64_t batch, units;
-    int64_t size[3]; /* of the node: rows, columns, channels */
-    double degrees;  /* of visual field */
+    int64_t batch, units; /* units of all nodes */
+    double degrees;       /* of visual field */
     vt_screen *screen;
     vt_plan *plan;
     vt_grating *gratings; /* (batch) */
     uint8_t *grey;        /* (batch, height, width) */
     float levels[256][3]; /* of each byte, what the network takes */
-    vt_recording_time *time;
+    vt_recording_time time;
     const vt_progress *progress;
     int64_t done, total; /* stimuli, of all sets, for the progress */
 } vt_show;
 
-/* Activations (count, units) of stimuli first, first + 1, ... of those shown. */
-typedef vt_status (*vt_show_receive)(void *context, const vt_show *show, int64_t first,
+/* Of show->nodes[node], activations (count, units) of stimuli first, first + 1, ... of those shown.
+ * Called for one node after the other. */
+typedef vt_status (*vt_show_receive)(void *context, const vt_show *show, int node, int64_t first,
                                      int64_t count, const float *activations);
 
 /* `out` is freed by vt_show_free, also after a failure. */
-vt_status vt_show_new(vt_show *out, const vt_subject *subject, const vt_recording_options *options,
-                      vt_recording_time *time);
+vt_status vt_show_new(vt_show *out, const vt_subject *subject, const vt_node *nodes, int count,
+                      const vt_recording_options *options);
 void vt_show_free(vt_show *show);
 
 /* Shows gratings of a set in the order `order`, NULL: theirs. Batches are always whole, filled up
@@ -46,7 +55,7 @@ static inline bool vt_is_finite_bits(float value)
     return (u.bits & 0x7f800000) != 0x7f800000;
 }
 
-/* VT_ENUMERIC, which names the unit. */
-vt_status vt_show_not_finite(const vt_show *show, int64_t unit, float value);
+/* VT_ENUMERIC, which names the unit of the node. */
+vt_status vt_show_not_finite(const vt_show *show, int node, int64_t unit, float value);
 
 #endif
