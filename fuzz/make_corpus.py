@@ -354,6 +354,32 @@ def matlab():
     yield "empty", b""
 
 
+@corpus
+def texture_list():
+    valid = (b"file,family,sample,type,origin\n"
+             b"tex-320x320-im13-smp2.png,13,2,texture,photographs\n"
+             b"noise-320x320-im13-smp2.png,13,2,noise,photographs\n")
+    yield "written", valid
+    yield "windows", valid.replace(b"\n", b"\r\n")
+    yield "no_origin", b"type,note,sample,family,file\n tex , ,1, 7,a.png\n\n noise,x,1,7,b.png"
+    yield "two_origins", valid + b"a.png,1,1,tex,other\n"
+    yield "no_column", valid.replace(b"family", b"kind")
+    yield "same_column", valid.replace(b"sample", b"family")
+    yield "cut", valid[:-30]
+    yield "no_file", valid + b",1,1,tex,photographs\n"
+    yield "negative", valid + b"a.png,-1,1,tex,photographs\n"
+    yield "long_number", valid + b"a.png,1234567890,1,tex,photographs\n"
+    yield "unknown_type", valid + b"a.png,1,1,dots,photographs\n"
+    yield "many_columns", b"," * 80 + valid
+    yield "many_fields", valid + b"a.png,1,1,tex,photographs" + b"," * 80
+    yield "zero_byte", valid.replace(b"13", b"1\x00")
+    yield "empty", b""
+    yield "name", b"tex-320x320-im13-smp2.png"
+    yield "name_zeros", b"noise-0x007-im000000001-smp0.png"
+    yield "name_long", b"tex-320x320-im1234567890-smp2.png"
+    yield "name_cut", b"tex-320x320-im13-smp"
+
+
 def main(names):
     for name in names or FORMATS:
         folder = pathlib.Path(__file__).parent / "corpus" / name
