@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of fuzz_hdf5, fuzz_keras and fuzz_torch, which tests also read.
+"""Writes the seeds of fuzz_hdf5, fuzz_keras and fuzz_torch, which tests also read, and of fuzz_assembly.
 
 make_corpus_models.py CORPUS_FOLDER    (needs numpy, h5py and torch)
 """
@@ -214,3 +214,42 @@ write("hdf5/cut.stream", stream)
 write("hdf5/error.stream", stream + b"X" + struct.pack("=i", -4) + text(b"truncated file\n"))
 write("hdf5/empty.stream", b"E")
 write("hdf5/twice.stream", 2 * tensor(b"a", F32, ramp(1)) + b"E")
+
+
+# Assemblies, as that stream; one as a file
+
+F64 = F32 + 1
+
+
+def texts(name, *lines):
+    value = "\n".join(lines).encode()
+    return b"A" + text(name) + struct.pack("=I", len(value)) + value
+
+
+ids = texts(b"stimulus_id", *"badbc")
+responses = tensor(b"responses", F64, ramp(5, 3, 2).astype("f8"))
+kinds = texts(b"texture_type", *"tntnt")
+write("assembly/whole.stream", responses + ids + kinds + b"E")
+write("assembly/numbers.stream",
+      responses + ids + tensor(b"texture_type", I64, np.array([60, 61, 60, 61, 62])) + b"E")
+write("assembly/turned.stream", tensor(b"responses", F32, ramp(2, 5)) + ids + b"E")
+write("assembly/old.stream", tensor(b"r", F32, ramp(3, 1)) + texts(b"image_id", *"aab") + b"E")
+missing = ramp(5, 3).astype("f8")
+missing[0] = np.nan
+write("assembly/missing.stream", tensor(b"r", F64, missing) + ids + b"E")
+write("assembly/no_response.stream", tensor(b"r", F64, missing) + texts(b"image_id", *"edcba") + b"E")
+write("assembly/infinite.stream", tensor(b"r", F32, ramp(5, 1) + np.float32("inf")) + ids + b"E")
+write("assembly/uneven.stream",
+      tensor(b"r", F32, ramp(300, 1)) + texts(b"image_id", *"a" * 200, *map(str, range(100))) + b"E")
+write("assembly/empty_lines.stream", tensor(b"r", F32, ramp(3, 2)) + texts(b"image_id", "", "", "") + b"E")
+write("assembly/no_neuroids.stream", tensor(b"r", F32, ramp(5, 0)) + ids + b"E")
+write("assembly/two_variables.stream", responses + tensor(b"other", F32, ramp(5, 3)) + ids + b"E")
+
+
+def assembly(file):
+    file["responses"] = ramp(5, 2)
+    file["stimulus_id"] = list("badbc")
+    file["texture_type"] = np.array(list("tntnt"), "S1")
+
+
+write("assembly/whole.nc", hdf5(assembly))

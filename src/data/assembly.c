@@ -1,6 +1,6 @@
 /* Neuronal assemblies of Brain-Score, written by xarray as NetCDF4, which is HDF5: a variable
  * (presentation, neuroid, time_bin) and coordinates, vectors along one of these dimensions. */
-#include "ventral/assembly.h"
+#include "data/assembly.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -286,19 +286,26 @@ static vt_status fill(vt_assembly *a, const layout *l, const char *labels)
     return status;
 }
 
-vt_status vt_assembly_read(vt_assembly *out, const char *path, const char *labels)
+vt_status vt_assembly_make(vt_assembly *out, const vt_tensor_map *map, const char *path,
+                           const char *labels)
 {
-    vt_tensor_map *map;
     vt_assembly assembly = {.images = 0};
-    VT_TRY(vt_hdf5_read(&map, path));
     layout l = {.path = path, .map = map};
     vt_status status = find_layout(&l);
     if (status == VT_OK) status = fill(&assembly, &l, labels);
-    vt_tensor_map_free(map);
     if (status == VT_OK)
         *out = assembly;
     else
         vt_assembly_free(&assembly);
+    return status;
+}
+
+vt_status vt_assembly_read(vt_assembly *out, const char *path, const char *labels)
+{
+    vt_tensor_map *map;
+    VT_TRY(vt_hdf5_read(&map, path));
+    vt_status status = vt_assembly_make(out, map, path, labels);
+    vt_tensor_map_free(map);
     return status;
 }
 
