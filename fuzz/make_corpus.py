@@ -355,6 +355,24 @@ def matlab():
 
 
 @corpus
+def references():
+    valid = b'cell, "modulation_ratio" ,orientation_selective\r\na,0.1,1\r\nb,,0\n\nc,1.95,1\nd,nan,1'
+    yield "table.csv", valid
+    yield "one_column.csv", b"bandwidth\n30\n40\n91\n"
+    yield "twice.csv", b"bandwidth,bandwidth\n1,2\n"
+    yield "extremes.csv", b"spatial_frequency_bandwidth,bandwidth\n1e308,-1e308\ninf,-inf\n0,-0\n"
+    yield "word.csv", valid.replace(b"1.95", b"much")
+    yield "long_field.csv", b"bandwidth\n" + b"1" * 300 + b"\n"
+    yield "few_fields.csv", valid + b"\n1\n"
+    yield "many_fields.csv", valid + b"\n1,2,3,4\n"
+    yield "returns.csv", valid.replace(b"\n", b"\r")
+    yield "wide.csv", b"," * 500 + b"\n1" * 500
+    yield "header.csv", valid[:30]
+    yield "zero_byte.csv", valid.replace(b"0.1", b"0\x001")
+    yield "empty.csv", b""
+
+
+@corpus
 def texture_list():
     valid = (b"file,family,sample,type,origin\n"
              b"tex-320x320-im13-smp2.png,13,2,texture,photographs\n"

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes the seeds of fuzz_hdf5, fuzz_keras and fuzz_torch, which tests also read, and of fuzz_assembly.
+"""Writes the seeds of fuzz_hdf5, fuzz_keras and fuzz_torch, which tests also read, of fuzz_assembly, and those of
+fuzz_references that are arrays.
 
 make_corpus_models.py CORPUS_FOLDER    (needs numpy, h5py and torch)
 """
@@ -216,7 +217,7 @@ write("hdf5/empty.stream", b"E")
 write("hdf5/twice.stream", 2 * tensor(b"a", F32, ramp(1)) + b"E")
 
 
-# Assemblies, as that stream; one as a file
+# Assemblies and distributions, as that stream; one as a file
 
 F64 = F32 + 1
 
@@ -253,3 +254,22 @@ def assembly(file):
 
 
 write("assembly/whole.nc", hdf5(assembly))
+
+names = texts(b"neuronal_property", "bandwidth", "no_property", "modulation_ratio")
+write("references/assembly.stream", tensor(b"values", F64, ramp(4, 3).astype("f8")) + names + b"E")
+write("references/turned.stream", tensor(b"values", F32, ramp(3, 4)) + names + b"E")
+write("references/square.stream", tensor(b"values", F32, ramp(3, 3)) + names + b"E")
+write("references/no_rows.stream", tensor(b"values", F32, ramp(0, 3)) + names + b"E")
+write("references/vectors.stream", tensor(b"bandwidth", F32, ramp(5)) +
+      tensor(b"modulation_ratio", F64, np.array([[np.nan], [0.5], [1e300], [-np.inf]])) + b"E")
+write("references/scalar.stream", tensor(b"bandwidth", F32, np.array(1, "f4")) + b"E")
+fields = "spont", "maxdc", "mindc", "maxfirst", "orivar", "bw", "po"
+write("references/ringach.stream",
+      b"".join(tensor(b"db/" + f.encode(), F64, 10 * ramp(1, 9).astype("f8")[:, ::-1 if f == "spont" else 1])
+               for f in fields) + b"E")
+write("references/ringach_uneven.stream",
+      b"".join(tensor(b"db/" + f.encode(), F64, ramp(len(f)).astype("f8")) for f in fields) + b"E")
+U8 = 1
+spikes = (np.arange(1840) % 7 == 0).astype("u1").reshape(1, 230, 1, 2, 2, 2)
+write("references/freeman.stream", tensor(b"v1", U8, spikes) + b"E")
+write("references/freeman_short.stream", tensor(b"v1", U8, spikes[:, :220]) + b"E")

@@ -376,6 +376,23 @@ static void refused(vt_references *references, const char *name, const char *tex
     assert_memory_equal(&before, after, sizeof before);
 }
 
+/* Half a megabyte of commas, then as many lines: not a table of a terabyte. */
+static void test_wide_table(void **state)
+{
+    (void)state;
+    enum { SIZE = 1 << 19 };
+    vt_references *references;
+    char *text = vt_alloc(2 * SIZE + 1, 1);
+    assert_non_null(text);
+    memset(text, ',', SIZE);
+    for (int i = 0; i < SIZE; i += 2)
+        memcpy(text + SIZE + i, "\n1", 2);
+    assert_ok(vt_references_new(&references));
+    refused(references, "wide.csv", text, VT_EFORMAT, "line 2 has not 524289 fields");
+    vt_references_free(references);
+    free(text);
+}
+
 static void test_bad_files(void **state)
 {
     (void)state;
@@ -388,6 +405,7 @@ static void test_bad_files(void **state)
     refused(references, "word.csv", "surround_diameter\n1\nlarge\n", VT_EFORMAT,
             "line 3: 'large' is not a number");
     refused(references, "short.csv", "surround_diameter,bandwidth\n1,2\n3\n", VT_EFORMAT, "line 3");
+    refused(references, "long.csv", "surround_diameter\n1\n2,3\n", VT_EFORMAT, "line 3");
     refused(references, "void.csv", "surround_diameter\n\n", VT_EFORMAT, "0 values");
     refused(references, "nan.csv", "surround_diameter,bandwidth\n1,\n3,nan\n", VT_EFORMAT,
             "bandwidth");
@@ -407,7 +425,7 @@ int main(void)
         cmocka_unit_test(test_bootstrap_of_few), cmocka_unit_test(test_scores),
         cmocka_unit_test(test_tables),           cmocka_unit_test(test_assembly),
         cmocka_unit_test(test_ringach),          cmocka_unit_test(test_freeman_ziemba),
-        cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_bad_files),        cmocka_unit_test(test_wide_table),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

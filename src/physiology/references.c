@@ -86,34 +86,43 @@ static vt_status set_column(vt_references *references, int property, const vt_te
     return status;
 }
 
-static vt_status read_npz(vt_references *references, int *found, const char *path,
-                          const char *source)
+vt_status vt_references_set_vectors(vt_references *references, int *found, const vt_tensor_map *map,
+                                    const char *source)
 {
-    vt_tensor_map *map;
-    VT_TRY(vt_npz_read(&map, path));
-    vt_status status = VT_OK;
-    for (int i = 0; i < vt_property_count() && status == VT_OK; i++) {
+    for (int i = 0; i < vt_property_count(); i++) {
         const char *key = vt_property_at(i)->key;
         const vt_tensor *t = vt_tensor_map_find(map, key);
         if (!t) continue;
         if (t->ndim < 1 || t->ndim > 2 || t->size[0] != vt_tensor_count(t))
-            status = vt_error(VT_ESHAPE, "%s: a vector is needed, a value a neuron", key);
-        else
-            status = set_column(references, i, t, 0, 1, source);
+            return vt_error(VT_ESHAPE, "%s: a vector is needed, a value a neuron", key);
+        VT_TRY(set_column(references, i, t, 0, 1, source));
         ++*found;
     }
-    vt_tensor_map_free(map);
-    return status;
+    return VT_OK;
 }
 
-/* An assembly: a matrix whose columns (or rows) are named by the texts neuronal_property. */
-static vt_status read_assembly(vt_references *references, int *found, const char *path,
-                               const char *source)
+/* A matrix whose columns are named by the lines of `names`. */
+static vt_status set_matrix(vt_references *references, int *found, const vt_tensor *matrix,
+                            const char *names, const char *source)
 {
-    vt_tensor_map *map;
-    VT_TRY(vt_hdf5_read(&map, path));
+    for (int64_t line = 0; line < matrix->size[1]; line++) {
+        char key[VT_NAME_SIZE];
+        size_t length = strcspn(names, "\n");
+        snprintf(key, sizeof key, "%.*s", (int)(length < sizeof key ? length : 0), names);
+        int property = vt_property_find(key);
+        if (property >= 0) {
+            VT_TRY(set_column(references, property, matrix, line, matrix->size[1], source));
+            ++*found;
+        }
+        names += length + (names[length] == '\n');
+    }
+    return VT_OK;
+}
+
+vt_status vt_references_set_assembly(vt_references *references, int *found,
+                                     const vt_tensor_map *map, const char *source)
+{
     const char *names = vt_tensor_map_get_text(map, "neuronal_property");
-    vt_status status = VT_OK;
     int64_t lines = names != NULL;
     for (const char *c = names; c && *c; c++)
         lines += *c == '\n';
@@ -123,50 +132,33 @@ static vt_status read_assembly(vt_references *references, int *found, const char
         if (t->ndim == 2 && (t->size[1] == lines || t->size[0] == lines)) values = t;
     }
     if (!values)
-        status =
-            vt_error(VT_EFORMAT, "no matrix with the properties that its neuronal_property names");
-    vt_tensor turned = {.data = NULL};
-    if (values && values->size[1] != lines) {
-        status = vt_tensor_permute(&turned, values, (const int[]){1, 0});
-        values = &turned;
-    }
-    for (int64_t line = 0; line < lines && status == VT_OK; line++) {
-        char key[VT_NAME_SIZE];
-        size_t length = strcspn(names, "\n");
-        snprintf(key, sizeof key, "%.*s", (int)(length < sizeof key ? length : 0), names);
-        int property = vt_property_find(key);
-        if (property >= 0) {
-            status = set_column(references, property, values, line, lines, source);
-            ++*found;
-        }
-        names += length + (names[length] == '\n');
-    }
+        return vt_error(VT_EFORMAT,
+                        "no matrix with the properties that its neuronal_property names");
+    if (values->size[1] == lines) return set_matrix(references, found, values, names, source);
+    vt_tensor turned;
+    VT_TRY(vt_tensor_permute(&turned, values, (const int[]){1, 0}));
+    vt_status status = set_matrix(references, found, &turned, names, source);
     vt_tensor_free(&turned);
-    vt_tensor_map_free(map);
     return status;
 }
 
-static vt_status read_matlab(vt_references *references, int *found, const char *path,
-                             const char *source)
+vt_status vt_references_set_matlab(vt_references *references, int *found, const vt_tensor_map *map,
+                                   const char *source)
 {
-    vt_tensor_map *map;
-    VT_TRY(vt_matlab_read(&map, path));
     const vt_tensor *v1 = vt_tensor_map_find(map, "v1");
-    vt_status status = VT_OK;
     if (vt_tensor_map_find(map, "db/orivar")) {
-        status = vt_references_set_ringach(references, map, source);
+        VT_TRY(vt_references_set_ringach(references, map, source));
         ++*found;
     }
-    if (status == VT_OK && v1) {
-        status = vt_references_set_freeman_ziemba(references, v1, source);
+    if (v1) {
+        VT_TRY(vt_references_set_freeman_ziemba(references, v1, source));
         ++*found;
     }
-    vt_tensor_map_free(map);
-    if (status == VT_OK && *found == 0)
-        status = vt_error(VT_ENOTFOUND, "neither the structure 'db' of Ringach2002.mat, with "
-                                        "'orivar', nor the array 'v1' of "
-                                        "FreemanZiemba2013_V1V2data.mat is in it");
-    return status;
+    if (*found == 0)
+        return vt_error(VT_ENOTFOUND, "neither the structure 'db' of Ringach2002.mat, with "
+                                      "'orivar', nor the array 'v1' of "
+                                      "FreemanZiemba2013_V1V2data.mat is in it");
+    return VT_OK;
 }
 
 /* ---- tables of text ---- */
@@ -174,7 +166,7 @@ static vt_status read_matlab(vt_references *references, int *found, const char *
 typedef struct table {
     int *property;  /* (columns) -1: a column of something else */
     double *values; /* (columns, rows) */
-    int64_t columns, rows, row;
+    int64_t columns, rows;
 } table;
 
 /* A field up to ',' or the line's end, without blanks and quotes around it. */
@@ -198,12 +190,23 @@ static const char *next_line(const char *text)
     return *text ? text + 1 : text;
 }
 
+static int64_t count_fields(const char *line)
+{
+    int64_t fields = 1;
+    for (; *line && *line != '\r' && *line != '\n'; line++)
+        fields += *line == ',';
+    return fields;
+}
+
+static bool is_blank(const char *line)
+{
+    return *line == '\n' || *line == '\r';
+}
+
 static vt_status parse_header(table *t, const char *text)
 {
     char field[VT_NAME_SIZE];
-    t->columns = 1;
-    for (const char *c = text; *c && *c != '\n'; c++)
-        t->columns += *c == ',';
+    t->columns = count_fields(text);
     t->property = vt_alloc((size_t)t->columns, sizeof *t->property);
     if (!t->property) return VT_ENOMEM;
     for (int64_t i = 0; i < t->columns; i++) {
@@ -214,7 +217,21 @@ static vt_status parse_header(table *t, const char *text)
     return VT_OK;
 }
 
-static vt_status parse_row(table *t, const char *text, int64_t line)
+/* Every row must have as many fields as there are columns: a table is no larger than its text. */
+static vt_status count_rows(table *t, const char *text)
+{
+    int64_t line = 2;
+    for (const char *c = next_line(text); *c; c = next_line(c), line++) {
+        if (is_blank(c)) continue;
+        if (count_fields(c) != t->columns)
+            return vt_error(VT_EFORMAT, "line %lld has not %lld fields", (long long)line,
+                            (long long)t->columns);
+        t->rows++;
+    }
+    return VT_OK;
+}
+
+static vt_status parse_row(table *t, int64_t row, const char *text, int64_t line)
 {
     char field[VT_NAME_SIZE];
     for (int64_t i = 0; i < t->columns; i++) {
@@ -223,49 +240,37 @@ static vt_status parse_row(table *t, const char *text, int64_t line)
         double value = *field ? strtod(field, &end) : NAN;
         if (t->property[i] >= 0 && *end)
             return vt_error(VT_EFORMAT, "line %lld: '%s' is not a number", (long long)line, field);
-        t->values[i * t->rows + t->row] = value;
-        if ((*text == ',') != (i < t->columns - 1))
-            return vt_error(VT_EFORMAT, "line %lld has not %lld fields", (long long)line,
-                            (long long)t->columns);
+        t->values[i * t->rows + row] = value;
         if (*text == ',') text++;
     }
-    t->row++;
     return VT_OK;
 }
 
 static vt_status parse_table(table *t, vt_references *references, int *found, const char *text,
                              const char *source)
 {
-    size_t cells;
     VT_TRY(parse_header(t, text));
-    for (const char *c = next_line(text); *c; c = next_line(c))
-        t->rows++;
-    if (!vt_mul_ok(&cells, (size_t)t->columns, (size_t)t->rows))
-        return vt_error(VT_ENOMEM, "out of memory");
-    t->values = vt_alloc(cells, sizeof *t->values);
+    VT_TRY(count_rows(t, text));
+    t->values = vt_alloc((size_t)t->columns, (size_t)t->rows * sizeof *t->values);
     if (!t->values) return VT_ENOMEM;
-    int64_t line = 2;
+    int64_t line = 2, row = 0;
     for (const char *c = next_line(text); *c; c = next_line(c), line++)
-        if (*c != '\n' && *c != '\r') VT_TRY(parse_row(t, c, line));
+        if (!is_blank(c)) VT_TRY(parse_row(t, row++, c, line));
     for (int64_t i = 0; i < t->columns; i++) {
         if (t->property[i] < 0) continue;
-        VT_TRY(set_values(references, t->property[i], t->values + i * t->rows, t->row, source));
+        VT_TRY(set_values(references, t->property[i], t->values + i * t->rows, t->rows, source));
         ++*found;
     }
     return VT_OK;
 }
 
-static vt_status read_csv(vt_references *references, int *found, const char *path,
-                          const char *source)
+vt_status vt_references_set_table(vt_references *references, int *found, const char *text,
+                                  const char *source)
 {
-    void *text;
-    size_t size;
     table t = {.property = NULL};
-    VT_TRY(vt_file_read(&text, &size, path));
     vt_status status = parse_table(&t, references, found, text, source);
     free(t.property);
     free(t.values);
-    free(text);
     return status;
 }
 
@@ -284,10 +289,34 @@ static vt_status add_source(const char **out, vt_references *r, const char *path
     return VT_OK;
 }
 
-typedef vt_status (*reader)(vt_references *references, int *found, const char *path,
-                            const char *source);
+typedef struct kind {
+    const char *ending;
+    vt_status (*read)(vt_tensor_map **out, const char *path); /* NULL: text */
+    vt_status (*set)(vt_references *references, int *found, const vt_tensor_map *map,
+                     const char *source);
+} kind;
 
-static vt_status read_kind(vt_references *references, const char *path, reader read)
+static vt_status read_kind(vt_references *references, int *found, const char *path,
+                           const char *source, const kind *k)
+{
+    vt_tensor_map *map;
+    void *text;
+    size_t size;
+    vt_status status;
+    if (k->read) {
+        VT_TRY(k->read(&map, path));
+        status = k->set(references, found, map, source);
+        vt_tensor_map_free(map);
+    } else {
+        VT_TRY(vt_file_read(&text, &size, path));
+        status = vt_references_set_table(references, found, text, source);
+        free(text);
+    }
+    return status;
+}
+
+/* All of the file, or nothing. */
+static vt_status read_file(vt_references *references, const char *path, const kind *k)
 {
     const char *source;
     int found = 0;
@@ -296,7 +325,7 @@ static vt_status read_kind(vt_references *references, const char *path, reader r
     if (!before) return VT_ENOMEM;
     memcpy(before, references->reference, bytes);
     vt_status status = add_source(&source, references, path);
-    if (status == VT_OK) status = read(references, &found, path, source);
+    if (status == VT_OK) status = read_kind(references, &found, path, source, k);
     if (status == VT_OK && found == 0)
         status = vt_error(VT_ENOTFOUND, "no property of V1 neurons is in it under its key, such as "
                                         "'circular_variance'");
@@ -308,13 +337,12 @@ static vt_status read_kind(vt_references *references, const char *path, reader r
 
 vt_status vt_references_read(vt_references *references, const char *path)
 {
-    static const struct {
-        const char *ending;
-        reader read;
-    } kinds[] = {
-        {".npz", read_npz}, {".csv", read_csv}, {".nc", read_assembly}, {".mat", read_matlab}};
+    static const kind kinds[] = {{".csv", NULL, NULL},
+                                 {".npz", vt_npz_read, vt_references_set_vectors},
+                                 {".nc", vt_hdf5_read, vt_references_set_assembly},
+                                 {".mat", vt_matlab_read, vt_references_set_matlab}};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (vt_ends_with(path, kinds[i].ending)) return read_kind(references, path, kinds[i].read);
+        if (vt_ends_with(path, kinds[i].ending)) return read_file(references, path, &kinds[i]);
     return vt_error(VT_EINVAL, "%s: distributions are read from .npz, .csv, .nc and .mat files",
                     path);
 }

@@ -14,6 +14,22 @@ struct vt_references {
 void vt_references_set(vt_references *references, int property, const double *values, int64_t count,
                        const char *source);
 
+/* What files hold, after reading; `found` grows by the properties that were, `references` may have
+ * changed also after a failure, and `source` must live as long. Errors do not name the file. */
+
+/* Vectors under the properties' keys. */
+vt_status vt_references_set_vectors(vt_references *references, int *found, const vt_tensor_map *map,
+                                    const char *source);
+/* A matrix whose columns (or rows) are named by the lines of the text neuronal_property. */
+vt_status vt_references_set_assembly(vt_references *references, int *found,
+                                     const vt_tensor_map *map, const char *source);
+/* One of the two published MATLAB files below. */
+vt_status vt_references_set_matlab(vt_references *references, int *found, const vt_tensor_map *map,
+                                   const char *source);
+/* Columns under keys, divided by commas. */
+vt_status vt_references_set_table(vt_references *references, int *found, const char *text,
+                                  const char *source);
+
 /* The properties of recordings as they were published. `map` is what a MATLAB file holds. */
 
 /* Structure db of Ringach2002.mat: vectors spont, maxdc, mindc, maxfirst, orivar, bw, po. */
