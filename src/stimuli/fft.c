@@ -3,7 +3,10 @@
  * A stage of radix p takes n / p butterflies (Van Loan 1992, "Computational frameworks for the fast
  * Fourier transform", 1.7):
  *   y[q + s (p k + t)] = W_n^(k t) sum over r < p of W_p^(r t) x[q + s (k + r n / p)],
- * then n becomes n / p and s becomes s p. LANES columns go through together. */
+ * then n becomes n / p and s becomes s p. LANES columns go through together.
+ *
+ * By hand because no library will do: Debian builds kissfft's C functions in float only, its double
+ * is a C++ template, and FFTW's licence would bind ours. */
 #include "stimuli/fft.h"
 
 #include <math.h>
