@@ -35,6 +35,15 @@ static void put_number(cell out, double value, const char *format)
         snprintf(out, sizeof(cell), "%.3f", value);
 }
 
+/* A score with its standard error. */
+static void put_score(cell out, double score, double error)
+{
+    if (isfinite(score) && isfinite(error))
+        snprintf(out, sizeof(cell), "%.3f ± %.2f", score, error);
+    else
+        put_number(out, score, "");
+}
+
 static void put_row(vt_page *page, cell *text, int count)
 {
     const char *cells[MOST_CELLS];
@@ -89,12 +98,13 @@ static void put_caption(char out[512], const vt_property *p, const vt_property_s
     double unused[VT_MAX_BINS];
     int64_t with_value = shares(unused, s->counts, p->bins);
     int used = snprintf(out, 512, "%s. ", vt_study_at((int)p->study)->title);
+    cell score;
+    put_score(score, s->score, s->error);
     if (!s->has_reference)
         used += snprintf(out + used, 512 - (size_t)used, "No reference. ");
     else if (isfinite(s->score))
-        used +=
-            snprintf(out + used, 512 - (size_t)used, "Score %.3f: similarity %.3f ± %.3f of %.3f. ",
-                     s->score, s->raw.mean, s->raw.sd, s->ceiling.mean);
+        used += snprintf(out + used, 512 - (size_t)used, "Score %s: similarity %.3f of %.3f. ",
+                         score, s->raw.mean, s->ceiling.mean);
     used += snprintf(out + used, 512 - (size_t)used, "%" PRId64 " units", s->units);
     if (with_value < s->units)
         used += snprintf(out + used, 512 - (size_t)used, ", %" PRId64 " of them without a value",
@@ -128,7 +138,7 @@ static bool any_measured(const physiology_result *r, int category)
 static vt_status put_category(vt_page *page, const char *folder, int category,
                               const physiology_result *r, const vt_references *references)
 {
-    char words[64], heading[160], coverage[64];
+    char words[64], heading[320], coverage[64];
     if (!any_measured(r, category)) return VT_OK;
     physiology_words(words, vt_category_name((vt_category)category));
     words[0] = (char)(words[0] - 'a' + 'A');
@@ -137,9 +147,11 @@ static vt_status put_category(vt_page *page, const char *folder, int category,
     } else {
         const vt_average *a = &r->scores.category[category];
         physiology_coverage(coverage, a);
-        if (a->scored > 0)
-            snprintf(heading, sizeof heading, "%s: %.3f (%s)", words, a->score, coverage);
-        else
+        if (a->scored > 0) {
+            cell score;
+            put_score(score, a->score, a->error);
+            snprintf(heading, sizeof heading, "%s: %s (%s)", words, score, coverage);
+        } else
             snprintf(heading, sizeof heading, "%s (%s)", words, coverage);
     }
     vt_page_heading(page, heading);
@@ -224,7 +236,7 @@ static void put_categories(vt_page *page, const physiology_result *r)
                                                   : "mean of the categories");
         snprintf(text[0], sizeof(cell), "%s", words);
         physiology_coverage(text[1], a);
-        put_number(text[2], a->score, "");
+        put_score(text[2], a->score, a->error);
         put_row(page, text, 3);
     }
     vt_page_table_end(page);
@@ -251,7 +263,7 @@ static void put_properties(vt_page *page, const physiology_result *r)
         else
             snprintf(text[4], sizeof(cell), "%s", s->has_reference ? "–" : "no reference");
         put_number(text[5], s->ceiling.mean, "");
-        put_number(text[6], s->score, "");
+        put_score(text[6], s->score, s->error);
         put_row(page, text, 7);
     }
     vt_page_table_end(page);
@@ -296,9 +308,10 @@ static void explain(vt_page *page)
         "Bars: the neurons shown here. Red line: the published neurons. Units are the neurons "
         "that responded by more than 5 spikes/s above baseline to a study's stimuli. "
         "Similarity is 1 minus the Kolmogorov-Smirnov distance over the largest distance "
-        "possible, a mean over 1000 samples of as many units as were published, ± its "
-        "standard deviation; the ceiling is that of the published neurons with themselves, "
-        "and the score is similarity by ceiling. Properties, bins and means as in the "
+        "possible, a mean over 1000 samples of as many units as were published; the ceiling is "
+        "that of the published neurons with themselves, and the score is similarity by ceiling, "
+        "± its standard error, from how few neurons are shown here. Properties, bins and means as "
+        "in the "
         "benchmarks of Marques, Schrimpf & DiCarlo (2021). A mean covers the properties that "
         "have a reference, and says how many that is.");
 }
@@ -316,9 +329,11 @@ static vt_status fill_page(vt_page *page, const char *folder, const physiology_r
 {
     char coverage[64];
     physiology_coverage(coverage, &r->scores.overall);
+    cell score;
+    put_score(score, r->scores.overall.score, r->scores.overall.error);
     if (isfinite(r->scores.overall.score))
-        paragraph(page, "%" PRId64 " neurons. Mean score of the categories: %.3f, %s.",
-                  r->of_layer.tuning.neurons, r->scores.overall.score, coverage);
+        paragraph(page, "%" PRId64 " neurons. Mean score of the categories: %s, %s.",
+                  r->of_layer.tuning.neurons, score, coverage);
     else
         paragraph(page, "%" PRId64 " neurons; %s.", r->of_layer.tuning.neurons, coverage);
     put_mark(page, r);
@@ -367,7 +382,8 @@ static void put_comparison(vt_page *page, const physiology_results *results)
         snprintf(text[1], sizeof(cell), "%s", r->layer);
         snprintf(text[2], sizeof(cell), "%" PRId64, r->of_layer.tuning.neurons);
         for (int k = 3; k < count; k++)
-            put_number(text[k], physiology_average(r, category[k])->score, "");
+            put_score(text[k], physiology_average(r, category[k])->score,
+                      physiology_average(r, category[k])->error);
         put_row(page, text, count);
     }
     snprintf(text[0], sizeof(cell), "benchmarks scored");
@@ -385,8 +401,8 @@ static void fill_comparison(vt_page *page, const physiology_results *results)
 {
     paragraph(page, "Score of each category of properties that has a reference, and the mean of "
                     "these categories: 1 is as like the published neurons as these are to "
-                    "themselves. Units are those whose receptive field is at the gratings' centre; "
-                    "the distributions of a few units say little.");
+                    "themselves, ± its standard error, from how few units there are. Units are "
+                    "those whose receptive field is at the gratings' centre.");
     put_mark(page, &results->list[0]);
     put_comparison(page, results);
     vt_page_heading(page, "Distributions and tuning curves");

@@ -63,6 +63,13 @@ static void print_number(int width, double value)
         printf(" %*s", width, "-");
 }
 
+/* A score with its error; - without. */
+static void print_score(double score, double error)
+{
+    print_number(8, score);
+    if (isfinite(score) && isfinite(error)) printf(" ±%.2f", error);
+}
+
 static void print_property(const vt_property *p, const vt_property_score *s)
 {
     printf("  %-44s %6" PRId64, p->label, s->units);
@@ -78,7 +85,7 @@ static void print_property(const vt_property *p, const vt_property_score *s)
     print_number(10, s->raw.mean);
     printf(" ±%.3f", s->raw.sd);
     print_number(8, s->ceiling.mean);
-    print_number(8, s->score);
+    print_score(s->score, s->error);
     putchar('\n');
 }
 
@@ -90,7 +97,7 @@ static void print_category(const physiology_result *r, int category)
     if (scored) {
         physiology_coverage(coverage, &r->scores.category[category]);
         printf("%-46s %44s", words, coverage);
-        print_number(8, r->scores.category[category].score);
+        print_score(r->scores.category[category].score, r->scores.category[category].error);
         putchar('\n');
     } else {
         puts("measured, but in no benchmark");
@@ -124,10 +131,19 @@ static int print_one(const physiology_result *r)
         print_category(r, c);
     physiology_coverage(coverage, &r->scores.overall);
     printf("%-46s %44s", "mean of the categories", coverage);
-    print_number(8, r->scores.overall.score);
-    putchar('\n');
+    print_score(r->scores.overall.score, r->scores.overall.error);
+    puts("\n± of a score: its standard error, from how few neurons there are");
     print_marks(r, 1);
     return cli_finish();
+}
+
+/* In 11 columns after a space; "±" has two bytes. */
+static void print_average(const vt_average *a)
+{
+    if (isfinite(a->score) && isfinite(a->error))
+        printf("  %.3f±%.2f", a->score, a->error);
+    else
+        print_number(11, a->score);
 }
 
 static int print_many(const physiology_results *results)
@@ -148,7 +164,7 @@ static int print_many(const physiology_results *results)
         printf("%s %-*s %7" PRId64, r->model, widest - 1 - (int)strlen(r->model), r->layer,
                r->of_layer.tuning.neurons);
         for (int c = 0; c <= VT_CATEGORIES; c++)
-            print_number(11, physiology_average(r, c)->score);
+            print_average(physiology_average(r, c));
         putchar('\n');
     }
     printf("%-*s %7s", widest, "benchmarks scored", "");
@@ -157,6 +173,7 @@ static int print_many(const physiology_results *results)
         printf(" %5d of %2d", a->scored, a->of);
     }
     putchar('\n');
+    puts("±: standard error, from how few neurons there are");
     for (int i = 0; i < results->count; i++) {
         const physiology_result *r = &results->list[i];
         if (*r->of_layer.reason) printf("%s %s: %s\n", r->model, r->layer, r->of_layer.reason);
@@ -192,20 +209,21 @@ static json_t *property_json(int number, const vt_property_score *s,
     for (int i = 0; i <= p->bins; i++)
         json_array_append_new(list, json_real(edges[i]));
     return json_pack(
-        "{s:s, s:s, s:s, s:s?, s:b, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:o}",
+        "{s:s, s:s, s:s, s:s?, s:b, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s?, s:o}",
         "property", p->key, "study", study->name, "category", vt_category_name(p->category),
         "benchmark", p->benchmark, "measured", (int)s->measured, "units", (json_int_t)s->units,
         "with_value", (json_int_t)with_value(s, p), "median", cli_number(s->median), "similarity",
         cli_number(s->raw.mean), "similarity_sd", cli_number(s->raw.sd), "ceiling",
-        cli_number(s->ceiling.mean), "score", cli_number(s->score), "edges", list, "counts",
-        counts_json(s->counts, p->bins), "reference", reference ? reference->source : NULL,
-        "reference_counts", reference ? counts_json(reference->counts, p->bins) : json_null());
+        cli_number(s->ceiling.mean), "score", cli_number(s->score), "error", cli_number(s->error),
+        "edges", list, "counts", counts_json(s->counts, p->bins), "reference",
+        reference ? reference->source : NULL, "reference_counts",
+        reference ? counts_json(reference->counts, p->bins) : json_null());
 }
 
 static json_t *average_json(const vt_average *a)
 {
-    return json_pack("{s:o, s:i, s:i}", "score", cli_number(a->score), "scored", a->scored, "of",
-                     a->of);
+    return json_pack("{s:o, s:o, s:i, s:i}", "score", cli_number(a->score), "error",
+                     cli_number(a->error), "scored", a->scored, "of", a->of);
 }
 
 static json_t *result_json(const physiology_result *r, const vt_references *references)
@@ -271,6 +289,7 @@ static void put_scores(FILE *f, const physiology_result *r, const vt_references 
         put_value(f, s->raw.sd);
         put_value(f, s->ceiling.mean);
         put_value(f, s->score);
+        put_value(f, s->error);
         fputc(',', f);
         vt_csv_field(f, reference ? reference->source : "");
         fputc('\n', f);
@@ -312,7 +331,7 @@ static vt_status write_table(const physiology_results *results, const char *fold
     VT_TRY(vt_text_file_begin(&file));
     FILE *f = file.stream;
     fputs(scores ? "model,layer,study,property,category,benchmark,units,with_value,median,"
-                   "similarity,similarity_sd,ceiling,score,reference"
+                   "similarity,similarity_sd,ceiling,score,error,reference"
                  : "model,layer,unit",
           f);
     for (int i = 0; i < vt_property_count() && !scores; i++)

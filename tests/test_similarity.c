@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "physiology/references.h"
 #include "ventral/io.h"
+#include "ventral/progress.h"
 #include "ventral/similarity.h"
 #include "ventral/weights.h"
 
@@ -177,6 +178,66 @@ static void test_scores(void **state)
     }
     vt_references_free(references);
     vt_tensor_map_free(golden);
+}
+
+/* A tuning in which one property of a study has these values, the others none; freed as any. */
+static vt_tuning tuning_of(int number, const double *values, int64_t count, int64_t recorded)
+{
+    vt_study_id id = vt_property_at(number)->study;
+    int properties, first = vt_study_properties((int)id, &properties);
+    vt_tuning tuning = {.neurons = recorded};
+    vt_study_tuning *t = &tuning.study[id];
+    t->measured = true;
+    t->neurons = count;
+    t->neuron = vt_alloc((size_t)count, sizeof *t->neuron);
+    t->values = vt_alloc((size_t)(count * properties), sizeof *t->values);
+    for (int64_t i = 0; i < count; i++) {
+        t->neuron[i] = recorded - count + i;
+        for (int p = 0; p < properties; p++)
+            t->values[i * properties + p] = first + p == number ? values[i] : NAN;
+    }
+    return tuning;
+}
+
+/* Half of 60 units are selective, fewer than of the published neurons: the similarity is linear in
+ * that share, whose standard error is binomial. Of 240 neurons of which 60 have a value, so many
+ * more or less are drawn, but it is the share among them that counts. */
+static void test_errors(void **state)
+{
+    (void)state;
+    enum { UNITS = 60 };
+    vt_references *references;
+    vt_physiology_scores a, b;
+    double values[UNITS];
+    int number = property("spatial_frequency_selective"), other = property("surround_diameter");
+    assert_ok(vt_references_new(&references));
+    const vt_reference *r = vt_references_at(references, number);
+    double reference = (double)r->counts[1] / (double)r->neurons;
+    for (int i = 0; i < UNITS; i++)
+        values[i] = i % 2;
+    for (int times = 1; times <= 4; times += 3) {
+        vt_tuning tuning = tuning_of(number, values, UNITS, times * UNITS);
+        vt_threads_set(1);
+        assert_ok(vt_physiology_score(&a, &tuning, references, 0));
+        vt_threads_set(2);
+        assert_ok(vt_physiology_score(&b, &tuning, references, 0));
+        const vt_property_score *s = &a.property[number];
+        double expected = sqrt(0.25 / UNITS) / reference / s->ceiling.mean;
+        assert_close(s->error, expected, 0.1 * expected);
+        assert_true(s->error == b.property[number].error);
+        assert_true(a.overall.error == b.overall.error);
+        assert_true(isnan(a.property[other].error)); /* its stimuli were not shown */
+        vt_physiology_scores_free(&a);
+        vt_physiology_scores_free(&b);
+        vt_tuning_free(&tuning);
+    }
+    vt_tuning one = tuning_of(number, values, 1, 1);
+    assert_ok(vt_physiology_score(&a, &one, references, 0));
+    assert_true(isfinite(a.overall.score));
+    assert_true(isnan(a.property[number].error) && isnan(a.overall.error));
+    vt_physiology_scores_free(&a);
+    vt_tuning_free(&one);
+    vt_references_free(references);
 }
 
 /* ---- files ---- */
@@ -423,9 +484,10 @@ int main(void)
         cmocka_unit_test(test_golden),           cmocka_unit_test(test_measure),
         cmocka_unit_test(test_histogram),        cmocka_unit_test(test_published_ceilings),
         cmocka_unit_test(test_bootstrap_of_few), cmocka_unit_test(test_scores),
-        cmocka_unit_test(test_tables),           cmocka_unit_test(test_assembly),
-        cmocka_unit_test(test_ringach),          cmocka_unit_test(test_freeman_ziemba),
-        cmocka_unit_test(test_bad_files),        cmocka_unit_test(test_wide_table),
+        cmocka_unit_test(test_errors),           cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_assembly),         cmocka_unit_test(test_ringach),
+        cmocka_unit_test(test_freeman_ziemba),   cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_wide_table),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -63,11 +63,12 @@ typedef struct vt_property_score {
     bool has_reference;
     vt_similarity raw, ceiling; /* ceiling: the reference's own, as if it were the model's */
     double score;               /* raw by ceiling; NaN without reference or units */
+    double error;               /* of the score, see vt_physiology_score */
 } vt_property_score;
 
 /* A mean and what it covers: `scored` of the `of` benchmarks. NaN when none is. */
 typedef struct vt_average {
-    double score;
+    double score, error;
     int scored, of;
 } vt_average;
 
@@ -78,7 +79,10 @@ typedef struct vt_physiology_scores {
 } vt_physiology_scores;
 
 /* Scores what was measured against the references there are. The same seed gives the same scores,
- * whatever else is scored. */
+ * whatever else is scored. An `error` is the standard error that comes of how few neurons were
+ * recorded: the standard deviation over 1000 samples of as many neurons (bootstrap); NaN for less
+ * than two. Scores of two layers differ by more than chance where their difference is more than
+ * about twice the root of their squared errors' sum. */
 vt_status vt_physiology_score(vt_physiology_scores *out, const vt_tuning *tuning,
                               const vt_references *references, uint64_t seed);
 void vt_physiology_scores_free(vt_physiology_scores *scores);

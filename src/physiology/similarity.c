@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "physiology/score_error.h"
 #include "ventral/progress.h"
 #include "ventral/rng.h"
 #include "ventral/score.h"
@@ -43,8 +44,7 @@ void vt_property_histogram(int64_t *counts, const vt_property *property, const d
     }
 }
 
-/* Shares of the counts; NaN when all are 0. */
-static void shares(double *out, const int64_t *counts, int bins)
+void vt_shares(double *out, const int64_t *counts, int bins)
 {
     int64_t sum = 0;
     for (int i = 0; i < bins; i++)
@@ -66,7 +66,7 @@ static double sample_similarity(const int64_t *ends, int bins, int64_t units, in
             bin++;
         if (bin < bins) drawn[bin]++;
     }
-    shares(sample, drawn, bins);
+    vt_shares(sample, drawn, bins);
     return vt_ks_similarity(sample, reference, bins);
 }
 
@@ -103,7 +103,7 @@ vt_status vt_bootstrap_similarity(vt_similarity *out, int property, const int64_
                         (long long)units);
     *out = (vt_similarity){NAN, NAN};
     if (units == 0) return VT_OK;
-    shares(target, reference->counts, p->bins);
+    vt_shares(target, reference->counts, p->bins);
 #pragma omp parallel for schedule(static) num_threads(vt_threads())
     for (int s = 0; s < SAMPLES; s++) {
         vt_rng rng;
@@ -136,50 +136,60 @@ static vt_status score_property(vt_property_score *out, int property, const vt_t
     return VT_OK;
 }
 
-static void average(vt_physiology_scores *s)
+void vt_score_means(vt_average *category, vt_average *overall, const double *score)
 {
     double sum = 0;
     int defined = 0;
-    s->overall = (vt_average){.score = NAN};
+    *overall = (vt_average){.error = NAN};
     for (int c = 0; c < VT_CATEGORIES; c++) {
-        vt_average *a = &s->category[c];
-        *a = (vt_average){.score = 0};
+        vt_average *a = &category[c];
+        *a = (vt_average){.error = NAN};
         for (int i = 0; i < vt_property_count(); i++) {
             if ((int)vt_property_at(i)->category != c) continue;
             a->of++;
-            if (isnan(s->property[i].score)) continue;
-            a->score += s->property[i].score;
+            if (isnan(score[i])) continue;
+            a->score += score[i];
             a->scored++;
         }
         a->score /= a->scored;
-        s->overall.of += a->of;
-        s->overall.scored += a->scored;
+        overall->of += a->of;
+        overall->scored += a->scored;
         if (a->scored == 0) continue;
         sum += a->score;
         defined++;
     }
-    s->overall.score = sum / defined;
+    overall->score = sum / defined;
+}
+
+static vt_status score_all(vt_physiology_scores *s, double *score, const vt_tuning *tuning,
+                           const vt_references *references, uint64_t seed)
+{
+    static const vt_similarity none = {NAN, NAN};
+    for (int i = 0; i < vt_property_count(); i++) {
+        vt_property_score *p = &s->property[i];
+        *p = (vt_property_score){
+            .median = NAN, .raw = none, .ceiling = none, .score = NAN, .error = NAN};
+        VT_TRY(score_property(p, i, tuning, vt_references_at(references, i), seed));
+        score[i] = p->score;
+    }
+    vt_score_means(s->category, &s->overall, score);
+    return vt_score_errors(s, tuning, references, seed);
 }
 
 vt_status vt_physiology_score(vt_physiology_scores *out, const vt_tuning *tuning,
                               const vt_references *references, uint64_t seed)
 {
-    static const vt_similarity none = {NAN, NAN};
-    vt_physiology_scores s = {.property =
-                                  vt_alloc((size_t)vt_property_count(), sizeof *s.property)};
-    if (!s.property) return VT_ENOMEM;
-    for (int i = 0; i < vt_property_count(); i++) {
-        vt_property_score *p = &s.property[i];
-        *p = (vt_property_score){.median = NAN, .raw = none, .ceiling = none, .score = NAN};
-        vt_status status = score_property(p, i, tuning, vt_references_at(references, i), seed);
-        if (status != VT_OK) {
-            free(s.property);
-            return status;
-        }
-    }
-    average(&s);
-    *out = s;
-    return VT_OK;
+    size_t count = (size_t)vt_property_count();
+    vt_physiology_scores s = {.property = vt_alloc(count, sizeof *s.property)};
+    double *score = vt_alloc(count, sizeof *score);
+    vt_status status =
+        s.property && score ? score_all(&s, score, tuning, references, seed) : VT_ENOMEM;
+    free(score);
+    if (status == VT_OK)
+        *out = s;
+    else
+        free(s.property);
+    return status;
 }
 
 void vt_physiology_scores_free(vt_physiology_scores *scores)
