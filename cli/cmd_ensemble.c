@@ -208,7 +208,7 @@ int cmd_ensemble(int argc, const char **argv)
         {"front", 0, POPT_ARG_STRING, &r.front, 0,
          "Model whose first layers, frozen, the members share (default: stems on pixels)", "MODEL"},
         {"tap", 0, POPT_ARG_STRING, &r.tap, 0, "Its node that the members go on from", "NODE"},
-        {"network", 0, POPT_ARG_STRING, &r.network, 0,
+        {"network", 'n', POPT_ARG_STRING, &r.network, 0,
          "What network the front end's weights are, where their file does not tell", "NAME"},
         {"cache", 0, POPT_ARG_STRING, &r.cache, 0,
          "File of the front end's features, made or extended", "FILE"},

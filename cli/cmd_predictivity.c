@@ -256,7 +256,7 @@ int cmd_predictivity(int argc, const char **argv)
         {"components", 0, POPT_ARG_INT, &request.components, 0,
          "Components of partial least squares (default: 25)", "N"},
         {"output", 'o', POPT_ARG_STRING, &request.output, 0, "The table as CSV", "FILE"},
-        {"network", 0, POPT_ARG_STRING, &request.network, 0,
+        {"network", 'n', POPT_ARG_STRING, &request.network, 0,
          "Which network the weights of a V1 network are, where they do not say", "NAME"},
         CLI_EPSILON(&request.epsilon),
         CLI_COMMON};

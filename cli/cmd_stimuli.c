@@ -134,7 +134,7 @@ int cmd_stimuli(int argc, const char **argv)
         {"iterations", 0, POPT_ARG_INT, &f.synthesis.iterations, 0,
          "Steps towards a texture, at most (default: 100)", "N"},
         CLI_COMMON};
-    poptContext context = cli_parse(argc, argv, table, "[SET --output DIR]");
+    poptContext context = cli_parse(argc, argv, table, "[SET|textures --output DIR]");
     if (!context) return CLI_MISUSED;
     int operand_count, code;
     const char **operands = cli_operands(context, &operand_count);

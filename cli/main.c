@@ -21,7 +21,7 @@ static const cli_command commands[] = {
      cmd_physiology},
     {"select", "which images of a pool to show next", cmd_select},
     {"prune", "compact models without the filters that change little", cmd_prune},
-    {"stimuli", "the gratings that properties of V1 are measured with", cmd_stimuli},
+    {"stimuli", "the gratings and textures that properties of V1 are measured with", cmd_stimuli},
     {"simulate", "recordings of model neurons whose computation is known", cmd_simulate},
     {"corrupt", "the common corruptions of a data set's images", cmd_corrupt},
     {"demo", "simulate, fit, score and show it all on a page", cmd_demo},
