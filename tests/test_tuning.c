@@ -427,6 +427,19 @@ static void check_bad(const char *tensor, int64_t element, double value, vt_stat
     vt_tensor_map_free(map);
 }
 
+/* All orientations of the set `orientation` times `factor`. */
+static void check_orientations(double factor, vt_status expected, const char *says)
+{
+    vt_tensor_map *map = recording(NEURONS);
+    vt_tuning t;
+    const vt_tensor *stimuli = vt_tensor_map_find(map, "stimuli.orientation");
+    for (int64_t i = 5; i < vt_tensor_count(stimuli); i += 7)
+        ((double *)stimuli->data)[i] *= factor;
+    assert_status(expected, vt_tuning_measure(&t, map));
+    assert_message(says);
+    vt_tensor_map_free(map);
+}
+
 static void check_missing(const char *first, const char *second, vt_status expected,
                           const char *says)
 {
@@ -458,6 +471,8 @@ static void test_bad_recordings(void **state)
     check_bad("stimuli.size", 7 * 5 + 5, 60, VT_ESHAPE, "orientation of stimulus 5");
     check_bad("stimuli.spatial_frequency", 6, 91, VT_ESHAPE,
               "stimuli.spatial_frequency: 192 stimuli are no grid");
+    check_orientations(0.0174532925199433, VT_ESHAPE, "degrees over half a circle"); /* radians */
+    check_orientations(2, VT_ESHAPE, "degrees over half a circle"); /* directions */
     check_bad("texture.sample", 3, 0, VT_ESHAPE, "stimuli 0 and 3");
     check_bad("texture.type", 3, 7, VT_ESHAPE, "3 types");
     check_bad("texture.family", 3, NAN, VT_ENUMERIC, "texture.family: value 3");

@@ -106,6 +106,17 @@ static vt_status find_axes(vt_stimulus_grid *g, const double *stimuli, const cha
     return VT_OK;
 }
 
+/* Curves of orientation go round at 180 degrees. */
+static vt_status check_orientations(const vt_stimulus_grid *g, const char *set)
+{
+    double first = g->orientation[0], last = g->orientation[g->orientations - 1];
+    if (last - first >= 90 && last - first < 180) return VT_OK;
+    return vt_error(VT_ESHAPE,
+                    "stimuli.%s: orientations from %g to %g; degrees over half a circle are "
+                    "needed, 0 and 180 not both",
+                    set, first, last);
+}
+
 static vt_status init_gratings(vt_stimulus_grid *g, const double *stimuli, const char *set)
 {
     /* as many cycles whatever the frequency: the radius depends on it */
@@ -115,6 +126,7 @@ static vt_status init_gratings(vt_stimulus_grid *g, const double *stimuli, const
             return vt_error(VT_ENUMERIC, "stimuli.%s: the %s of stimulus %lld is not finite", set,
                             names[i % PARAMETERS], (long long)(i / PARAMETERS));
     VT_TRY(find_axes(g, stimuli, set));
+    if (by_cycles) VT_TRY(check_orientations(g, set));
     int64_t cells = (int64_t)g->sizes * g->frequencies, step = g->stimuli / cells;
     g->radius = vt_alloc((size_t)cells, sizeof *g->radius);
     if (!g->radius) return VT_ENOMEM;
