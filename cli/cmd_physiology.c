@@ -50,8 +50,11 @@ static vt_status read_references(vt_references **out, char *const *files)
 static vt_status prepare(const physiology_request *r)
 {
     if (!r->output) return VT_OK;
+    char path[4400];
     VT_TRY(vt_plot_check());
-    return vt_folder_make(r->output);
+    VT_TRY(vt_folder_make(r->output));
+    snprintf(path, sizeof path, "%s/scores.csv", r->output);
+    return cli_check_output(path); /* before hours of recording */
 }
 
 /* Keeps what textures are said to come from; NULL: nothing is said. */

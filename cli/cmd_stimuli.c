@@ -52,7 +52,8 @@ static int write_set(const char *name, const char *range, const char *folder,
     vt_grating_set set;
     vt_screen *screen;
     int64_t begin, end;
-    if (vt_grating_set_find(&set, name) != VT_OK) return cli_misuse("%s", vt_error_message());
+    if (vt_grating_set_find(&set, name) != VT_OK)
+        return cli_misuse("%s; or textures", vt_error_message());
     if (vt_range_parse(&begin, &end, range, vt_grating_set_count(set)) != VT_OK ||
         vt_screen_new(&screen, options) != VT_OK)
         return cli_fail();

@@ -292,6 +292,9 @@ static void put_scores(FILE *f, const physiology_result *r, const vt_references 
         put_value(f, s->error);
         fputc(',', f);
         vt_csv_field(f, reference ? reference->source : "");
+        fputc(',', f);
+        bool of_textures = p->study == VT_STUDY_FREEMANZIEMBA2013;
+        vt_csv_field(f, of_textures && r->textures ? r->textures : "");
         fputc('\n', f);
     }
 }
@@ -318,6 +321,8 @@ static void put_units(FILE *f, const physiology_result *r)
             for (int i = 0; i < properties; i++)
                 put_value(f, row < 0 ? NAN : t->values[row * properties + i]);
         }
+        fputc(',', f);
+        vt_csv_field(f, r->textures ? r->textures : "");
         fputc('\n', f);
     }
 }
@@ -336,7 +341,7 @@ static vt_status write_table(const physiology_results *results, const char *fold
           f);
     for (int i = 0; i < vt_property_count() && !scores; i++)
         fprintf(f, ",%s", vt_property_at(i)->key);
-    fputc('\n', f);
+    fputs(",textures\n", f);
     for (int i = 0; i < results->count; i++) {
         if (scores)
             put_scores(f, &results->list[i], results->references);

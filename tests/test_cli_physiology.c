@@ -251,6 +251,31 @@ static void test_models(void **state)
 
 /* Textures of a model's layer are measured, and marked in table, JSON, page and file; others are
  * other results. */
+/* The last column, `textures`, says where they come from in every row of a property of textures,
+ * and of a unit, which has them all. */
+static void check_marks(const char *path, const char *origin)
+{
+    void *text;
+    size_t size;
+    int rows = 0, marked = 0, expected = 0;
+    assert_ok(vt_file_read(&text, &size, path));
+    for (char *line = text, *end; *line; line = end + 1, rows++) {
+        assert_non_null(end = strchr(line, '\n'));
+        *end = '\0';
+        const char *last = strrchr(line, ',') + 1;
+        bool units = strncmp(text, "model,layer,unit,", 17) == 0;
+        if (rows == 0) assert_string_equal("textures", last);
+        if (rows > 0 && (units || strstr(line, ",freemanziemba2013,"))) {
+            expected++;
+            assert_string_equal(origin, last);
+        }
+        marked += strcmp(origin, last) == 0;
+    }
+    assert_true(rows > 1 && expected > 0);
+    assert_int_equal(expected, marked);
+    free(text);
+}
+
 static void test_textures(void **state)
 {
     (void)state;
@@ -283,6 +308,8 @@ static void test_textures(void **state)
     assert_true(measured);
     json_decref(root);
     assert_in_file(cli_join(out, "index.html"), origin);
+    check_marks(cli_join(out, "scores.csv"), origin);
+    check_marks(cli_join(out, "units.csv"), origin);
     vt_tensor_map *map;
     assert_ok(vt_npz_read(&map, cli_join(out, "resnet18_baseline.bn1.npz")));
     assert_string_equal(origin, vt_tensor_map_get_text(map, "textures"));

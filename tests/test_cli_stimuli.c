@@ -13,6 +13,7 @@ static void test_common(void **state)
     cli_misused("which set", "stimuli", "-o", "x");
     cli_misused("one set", "stimuli", "-o", "x", "size", "orientation");
     cli_misused("'dots'", "stimuli", "-o", "x", "dots");
+    cli_misused("or textures", "stimuli", "-o", "x", "dots");
     cli_misused("--degrees", "stimuli", "-o", "x", "--degrees", "0", "size");
     cli_misused("--degrees", "stimuli", "-o", "x", "--degrees", "-4", "size");
     cli_misused("--resolution", "stimuli", "-o", "x", "--resolution", "nan", "size");
