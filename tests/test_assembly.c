@@ -61,6 +61,37 @@ static void put(hid_t file, const char *name, hid_t type, int ndim, const hsize_
     H5Sclose(space);
 }
 
+/* Names the dimensions of a variable as netCDF4 does: references to vectors of their names. */
+static void name_axes(hid_t file, const char *variable, int ndim, const char *const *names)
+{
+    hobj_ref_t scales[3];
+    hvl_t lists[3];
+    for (int i = 0; i < ndim; i++) {
+        if (H5Lexists(file, names[i], H5P_DEFAULT) <= 0)
+            put(file, names[i], H5T_NATIVE_FLOAT, 1, (hsize_t[]){1}, &(float){0});
+        assert_true(H5Rcreate(&scales[i], file, names[i], H5R_OBJECT, -1) >= 0);
+        lists[i] = (hvl_t){1, &scales[i]};
+    }
+    hid_t set = H5Dopen2(file, variable, H5P_DEFAULT), type = H5Tvlen_create(H5T_STD_REF_OBJ);
+    hid_t space = H5Screate_simple(1, (hsize_t[]){(hsize_t)ndim}, NULL);
+    hid_t list = H5Acreate2(set, "DIMENSION_LIST", type, space, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(list >= 0 && H5Awrite(list, type, lists) >= 0);
+    H5Aclose(list);
+    H5Sclose(space);
+    H5Tclose(type);
+    H5Dclose(set);
+}
+
+static void put_number(hid_t file, const char *variable, const char *name, double value)
+{
+    hid_t set = H5Dopen2(file, variable, H5P_DEFAULT), space = H5Screate(H5S_SCALAR);
+    hid_t number = H5Acreate2(set, name, H5T_STD_I16LE, space, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(number >= 0 && H5Awrite(number, H5T_NATIVE_DOUBLE, &value) >= 0);
+    H5Aclose(number);
+    H5Sclose(space);
+    H5Dclose(set);
+}
+
 /* Identifiers of one letter each. */
 static void put_ids(hid_t file, const char *name, const char *letters)
 {
@@ -120,6 +151,87 @@ static void test_layouts(void **state)
     assert_message("infinite");
     assert_status(VT_ENOTFOUND, vt_assembly_read(&a, "/nowhere/a.nc", NULL));
     assert_status(VT_EFORMAT, vt_assembly_read(&a, TEST_SOURCE_DIR "/README.md", NULL));
+}
+
+/* Neuron n answers to stimulus s with 10 s + n, less 1 in the first time bin and more in the
+ * second, whatever the order of dimensions, where these are named. Three of each would fit any. */
+static void test_named_dimensions(void **state)
+{
+    (void)state;
+    static const char *const orders[][3] = {{"presentation", "neuroid", "time_bin"},
+                                            {"presentation", "time_bin", "neuroid"},
+                                            {"time_bin", "neuroid", "presentation"},
+                                            {"neuroid", "presentation", "time_bin"}};
+    char folder[4096], path[4200];
+    snprintf(path, sizeof path, "%s/made.nc", new_folder(folder));
+    for (int order = 0; order < 4; order++) {
+        double data[27];
+        vt_assembly a;
+        for (int i = 0; i < 27; i++) {
+            const int at[] = {i / 9, i / 3 % 3, i % 3};
+            data[i] = 0;
+            for (int axis = 0; axis < 3; axis++)
+                data[i] += orders[order][axis][0] == 'p'   ? 10 * at[axis]
+                           : orders[order][axis][0] == 'n' ? at[axis]
+                                                           : at[axis] - 1;
+        }
+        hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+        put(file, "data", H5T_NATIVE_DOUBLE, 3, (hsize_t[]){3, 3, 3}, data);
+        put_ids(file, "stimulus_id", "abc");
+        name_axes(file, "data", 3, orders[order]);
+        name_axes(file, "stimulus_id", 1, (const char *const[]){"presentation"});
+        H5Fclose(file);
+        assert_ok(vt_assembly_read(&a, path, NULL));
+        assert_int_equal(3, a.neurons);
+        for (int i = 0; i < 9; i++)
+            assert_close(((double *)a.averaged.data)[i], 10 * (i % 3) + i / 3, 1e-12);
+        vt_assembly_free(&a);
+    }
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    vt_assembly a;
+    put(file, "data", H5T_NATIVE_DOUBLE, 2, (hsize_t[]){3, 3}, (double[9]){0});
+    put_ids(file, "stimulus_id", "abc");
+    name_axes(file, "data", 2, (const char *const[]){"event", "neuroid"});
+    H5Fclose(file);
+    assert_status(VT_ESHAPE, vt_assembly_read(&a, path, NULL));
+    assert_message("expected (presentation, neuroid");
+    remove_folder(folder);
+}
+
+/* Integers that stand for others, one of them for a missing response; identifiers that are numbers;
+ * kinds as rows of letters; a variable in a group. */
+static void test_packed(void **state)
+{
+    (void)state;
+    static const int packed[] = {2, -9, 6, 8, 10, 12};
+    static const char kinds[] = "aabba.";
+    char folder[4096], path[4200];
+    vt_assembly a;
+    snprintf(path, sizeof path, "%s/made.nc", new_folder(folder));
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    put(file, "data", H5T_NATIVE_INT, 2, (hsize_t[]){3, 2}, packed);
+    put_number(file, "data", "_FillValue", -9);
+    put_number(file, "data", "scale_factor", 3);
+    put_number(file, "data", "add_offset", 1);
+    put(file, "stimulus_id", H5T_NATIVE_INT, 1, (hsize_t[]){3}, (int[]){7, 4, 7});
+    hid_t letters = H5Tcopy(H5T_C_S1);
+    put(file, "kind", letters, 2, (hsize_t[]){3, 2}, kinds);
+    H5Tclose(letters);
+    hid_t group = H5Gcreate2(file, "extra", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    put(group, "data", H5T_NATIVE_INT, 2, (hsize_t[]){3, 2}, packed);
+    H5Gclose(group);
+    H5Fclose(file);
+    assert_ok(vt_assembly_read(&a, path, "kind"));
+    assert_int_equal(2, a.images);
+    assert_string_equal("7", a.stimuli[0]);
+    assert_string_equal("4", a.stimuli[1]);
+    assert_int_equal(0, a.labels[0]);
+    assert_int_equal(1, a.labels[1]);
+    const double expected[] = {(7 + 31) / 2.0, 19, 37, 25}; /* neuron 0 to stimuli 7, 4; neuron 1 */
+    for (int i = 0; i < 4; i++)
+        assert_close(((double *)a.averaged.data)[i], expected[i], 1e-12);
+    vt_assembly_free(&a);
+    remove_folder(folder);
 }
 
 /* Half of the presentations are of one stimulus, the others of one each: a table of repeats would
@@ -186,6 +298,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_written_by_xarray),
         cmocka_unit_test(test_layouts),
+        cmocka_unit_test(test_named_dimensions),
+        cmocka_unit_test(test_packed),
         cmocka_unit_test(test_uneven),
         cmocka_unit_test(test_match),
     };

@@ -254,6 +254,54 @@ static void refuses_expansion_bombs(void **state)
     assert_null(map);
 }
 
+/* Spikes, of which there are few, compress to a thousandth. */
+enum { SPARSE = 12 << 20 };
+
+static void fill_sparse(hid_t file)
+{
+    double *spikes = calloc(SPARSE, sizeof *spikes);
+    hid_t plan = H5Pcreate(H5P_DATASET_CREATE);
+    spikes[1000000] = 1;
+    H5Pset_chunk(plan, 1, (hsize_t[]){1 << 20});
+    H5Pset_deflate(plan, 9);
+    put(file, "v1", H5T_NATIVE_DOUBLE, H5T_NATIVE_DOUBLE, 1, (hsize_t[]){SPARSE}, plan, spikes);
+    H5Pclose(plan);
+    free(spikes);
+}
+
+static void reads_what_compresses_well(void **state)
+{
+    vt_tensor_map *map;
+    (void)state;
+    assert_ok(read_made(&map, fill_sparse));
+    const vt_tensor *v1 = vt_tensor_map_find(map, "v1");
+    assert_int_equal(SPARSE, vt_tensor_count(v1));
+    assert_true(vt_tensor_get(v1, 1000000) == 1);
+    vt_tensor_map_free(map);
+}
+
+/* As h5py writes Booleans. */
+static void fill_booleans(hid_t file)
+{
+    hid_t type = H5Tenum_create(H5T_STD_I8LE);
+    H5Tenum_insert(type, "FALSE", &(int8_t){0});
+    H5Tenum_insert(type, "TRUE", &(int8_t){1});
+    put(file, "b", type, type, 1, (hsize_t[]){3}, H5P_DEFAULT, (int8_t[]){1, 0, 1});
+    H5Tclose(type);
+}
+
+static void reads_booleans(void **state)
+{
+    vt_tensor_map *map;
+    (void)state;
+    assert_ok(read_made(&map, fill_booleans));
+    const vt_tensor *b = vt_tensor_map_find(map, "b");
+    assert_non_null(b);
+    for (int i = 0; i < 3; i++)
+        assert_true(vt_tensor_get(b, i) == (i != 1));
+    vt_tensor_map_free(map);
+}
+
 static void says_what_is_no_hdf5(void **state)
 {
     static const char signature[] = "\211HDF\r\n\032\n";
@@ -500,6 +548,8 @@ int main(void)
         cmocka_unit_test(reads_string_attributes),
         cmocka_unit_test(leaves_out_what_is_no_plain_dataset),
         cmocka_unit_test(refuses_expansion_bombs),
+        cmocka_unit_test(reads_what_compresses_well),
+        cmocka_unit_test(reads_booleans),
         cmocka_unit_test(says_what_is_no_hdf5),
         cmocka_unit_test(reads_past_a_user_block),
         cmocka_unit_test(survives_damage),

@@ -2,6 +2,8 @@
  * is refused. The files are those of fuzz/corpus/matlab, made by fuzz/make_corpus.py. */
 #include "test.h"
 
+#include <zlib.h>
+
 #include "base/arena.h"
 #include "ventral/io.h"
 #include "ventral/weights.h"
@@ -41,6 +43,7 @@ static void test_kinds(void **state)
     check_array(map, "db/inner/deep", VT_F64, 1, 1, (const double[]){8});
     check_array(map, "empty", VT_F64, 0, 0, NULL);
     assert_int_equal(7, vt_tensor_map_count(map)); /* no text, cells or complex numbers */
+    assert_string_equal("text\ncells\ncomplex", vt_tensor_map_get_text(map, "skipped"));
     vt_tensor_map_free(map);
 }
 
@@ -82,6 +85,33 @@ static void test_bad_files(void **state)
     assert_status(VT_ENOTFOUND, vt_matlab_read(&map, corpus("nowhere")));
 }
 
+/* Spikes, of which there are few, compress to a thousandth: 12 million numbers in 100 kB. */
+static void test_sparse(void **state)
+{
+    (void)state;
+    enum { COUNT = 12 << 20, BYTES = 56 + COUNT * 8 };
+    static const uint32_t head[] = {14,          BYTES - 8,      6, 8,        6, 0, 5, 8, 1, COUNT,
+                                    1 | 2 << 16, 'v' | '1' << 8, 9, COUNT * 8};
+    uint8_t *array = calloc(1, BYTES);
+    uLongf size = compressBound(BYTES);
+    uint8_t *file = calloc(1, 136 + size);
+    memcpy(array, head, sizeof head);
+    memcpy(array + sizeof head + 8 * 1000000, &(double){1}, 8);
+    assert_int_equal(Z_OK, compress(file + 136, &size, array, BYTES));
+    memcpy(file + 126, "IM", 2);
+    memcpy(file + 128, (const uint32_t[]){15, (uint32_t)size}, 8);
+    assert_in_range(size, 1000, 200000);
+    vt_tensor_map *map;
+    assert_ok(vt_matlab_parse(&map, file, 136 + size, "sparse"));
+    const vt_tensor *v1 = vt_tensor_map_find(map, "v1");
+    assert_non_null(v1);
+    assert_int_equal(COUNT, vt_tensor_count(v1));
+    assert_close(vt_tensor_get(v1, 1000000), 1, 0);
+    vt_tensor_map_free(map);
+    free(file);
+    free(array);
+}
+
 static void test_short_memory(void **state)
 {
     (void)state;
@@ -108,9 +138,8 @@ static void test_short_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_compressed_and_big_endian),
-        cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_kinds),        cmocka_unit_test(test_compressed_and_big_endian),
+        cmocka_unit_test(test_bad_files),    cmocka_unit_test(test_sparse),
         cmocka_unit_test(test_short_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,8 @@
  * distributions from every kind of file. */
 #include "test.h"
 
+#include <hdf5.h>
+
 #include "base/arena.h"
 #include "physiology/references.h"
 #include "ventral/io.h"
@@ -326,6 +328,67 @@ static void test_assembly(void **state)
     vt_references_free(references);
 }
 
+static void put(hid_t file, const char *name, hid_t type, int ndim, const hsize_t *size,
+                const void *data)
+{
+    hid_t space = H5Screate_simple(ndim, size, NULL);
+    hid_t set = H5Dcreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(set >= 0 && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
+    H5Dclose(set);
+    H5Sclose(space);
+}
+
+/* Names the two dimensions of the matrix `data`, as netCDF4 does. */
+static void name_axes(hid_t file, const char *first, const char *second)
+{
+    const char *const names[] = {first, second};
+    hobj_ref_t scales[2];
+    hvl_t lists[2];
+    for (int i = 0; i < 2; i++) {
+        if (H5Lexists(file, names[i], H5P_DEFAULT) <= 0)
+            put(file, names[i], H5T_NATIVE_FLOAT, 1, (hsize_t[]){1}, &(float){0});
+        assert_true(H5Rcreate(&scales[i], file, names[i], H5R_OBJECT, -1) >= 0);
+        lists[i] = (hvl_t){1, &scales[i]};
+    }
+    hid_t set = H5Dopen2(file, "data", H5P_DEFAULT), type = H5Tvlen_create(H5T_STD_REF_OBJ);
+    hid_t space = H5Screate_simple(1, (hsize_t[]){2}, NULL);
+    hid_t list = H5Acreate2(set, "DIMENSION_LIST", type, space, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(list >= 0 && H5Awrite(list, type, lists) >= 0);
+    H5Aclose(list);
+    H5Sclose(space);
+    H5Tclose(type);
+    H5Dclose(set);
+}
+
+/* As many neurons as properties, whose names are those of a dimension that xarray before 2022, with
+ * which the published assemblies were written, calls neuronal_property_. */
+static void test_square_assembly(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"modulation_ratio", "orientation_selective"};
+    static const double data[] = {0.1, 0, 1.9, 1}; /* (neuroid, neuronal_property) */
+    static const double turned[] = {0.1, 1.9, 0, 1};
+    for (int across = 0; across < 2; across++) {
+        vt_references *references;
+        const char *path = in_folder("square.nc");
+        hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+        hid_t type = H5Tcopy(H5T_C_S1);
+        H5Tset_size(type, H5T_VARIABLE);
+        put(file, "neuronal_property_", type, 1, (hsize_t[]){2}, names);
+        put(file, "data", H5T_NATIVE_DOUBLE, 2, (hsize_t[]){2, 2}, across ? turned : data);
+        name_axes(file, across ? "neuronal_property" : "neuroid",
+                  across ? "neuroid" : "neuronal_property");
+        H5Tclose(type);
+        H5Fclose(file);
+        assert_ok(vt_references_new(&references));
+        assert_ok(vt_references_read(references, path));
+        check_counts(references, "modulation_ratio", 2,
+                     (const int64_t[]){1, 0, 0, 0, 0, 0, 0, 0, 0, 1});
+        check_counts(references, "orientation_selective", 2, (const int64_t[]){1, 1});
+        vt_references_free(references);
+    }
+}
+
 /* FOLDER/NAME.mat, a copy of a seed of the MATLAB reader's fuzz target. */
 static const char *matlab_file(const char *seed, const char *name)
 {
@@ -416,6 +479,30 @@ static void test_freeman_ziemba(void **state)
     assert_ok(vt_references_set_freeman_ziemba(references, &v1, "here"));
     check_counts(references, "texture_sparseness", 3,
                  (const int64_t[]){0, 3, 0, 0, 0, 0, 0, 0, 0, 0});
+
+    /* a file of version 5 to 7.2: MATLAB's order of sizes */
+    vt_tensor turned, missing;
+    assert_ok(vt_tensor_permute(&turned, &v1, (const int[]){5, 4, 3, 2, 1, 0}));
+    vt_references_free(references);
+    assert_ok(vt_references_new(&references));
+    assert_ok(vt_references_set_freeman_ziemba(references, &turned, "here"));
+    check_counts(references, "texture_sparseness", 3,
+                 (const int64_t[]){0, 3, 0, 0, 0, 0, 0, 0, 0, 0});
+    vt_tensor_free(&turned);
+
+    /* a cell with a response missing has no properties */
+    assert_ok(vt_tensor_convert(&missing, &v1, VT_F32));
+    for (int cell = 1; cell < CELLS; cell++)
+        ((float *)missing.data)[vt_tensor_count(&v1) / CELLS * cell + 5] = NAN;
+    assert_ok(vt_references_set_freeman_ziemba(references, &missing, "here"));
+    check_counts(references, "texture_sparseness", 3,
+                 (const int64_t[]){0, 1, 0, 0, 0, 0, 0, 0, 0, 0});
+    ((float *)missing.data)[5] = NAN;
+    assert_status(VT_ENUMERIC, vt_references_set_freeman_ziemba(references, &missing, "here"));
+    assert_message("none of the 3 cells");
+    check_counts(references, "texture_sparseness", 3,
+                 (const int64_t[]){0, 1, 0, 0, 0, 0, 0, 0, 0, 0});
+    vt_tensor_free(&missing);
     vt_references_free(references);
     v1.size[4] = 1;
     assert_status(VT_ESHAPE, vt_freeman_ziemba_measure(&values, &v1));
@@ -454,6 +541,25 @@ static void test_wide_table(void **state)
     free(text);
 }
 
+/* A file with an array of structures `db`: of a seed's elements, whose array is called `s`. */
+static void structures_file(const char *name)
+{
+    static const char short_name[] = {1, 0, 0, 0, 1, 0, 0, 0, 's'};
+    static const char long_name[] = {1, 0, 0, 0, 2, 0, 0, 0, 'd', 'b'};
+    void *elements, *at;
+    size_t size;
+    assert_ok(
+        vt_file_read(&elements, &size, TEST_SOURCE_DIR "/fuzz/corpus/matlab/array_of_structures"));
+    char *file = calloc(1, 128 + size);
+    memcpy(file + 126, "IM", 2);
+    memcpy(file + 128, elements, size);
+    assert_non_null(at = memmem(file + 128, size, short_name, sizeof short_name));
+    memcpy(at, long_name, sizeof long_name);
+    assert_ok(vt_file_write(in_folder(name), file, 128 + size));
+    free(file);
+    free(elements);
+}
+
 static void test_bad_files(void **state)
 {
     (void)state;
@@ -471,10 +577,12 @@ static void test_bad_files(void **state)
     refused(references, "nan.csv", "surround_diameter,bandwidth\n1,\n3,nan\n", VT_EFORMAT,
             "bandwidth");
     refused(references, "a.npz", "PK", VT_EFORMAT, "a.npz");
-    refused(references, "a.nc", "CDF\1", VT_EFORMAT, "HDF5");
+    refused(references, "a.nc", "CDF\1", VT_EFORMAT, "NetCDF4");
     refused(references, "a.mat", "MATLAB 4, surely", VT_EFORMAT, "MATLAB");
     matlab_file("kinds", "kinds.mat");
     refused(references, "kinds.mat", NULL, VT_ENOTFOUND, "'db' of Ringach2002.mat");
+    structures_file("array.mat");
+    refused(references, "array.mat", NULL, VT_EFORMAT, "not an array of structures");
     vt_references_free(references);
 }
 
@@ -485,9 +593,9 @@ int main(void)
         cmocka_unit_test(test_histogram),        cmocka_unit_test(test_published_ceilings),
         cmocka_unit_test(test_bootstrap_of_few), cmocka_unit_test(test_scores),
         cmocka_unit_test(test_errors),           cmocka_unit_test(test_tables),
-        cmocka_unit_test(test_assembly),         cmocka_unit_test(test_ringach),
-        cmocka_unit_test(test_freeman_ziemba),   cmocka_unit_test(test_bad_files),
-        cmocka_unit_test(test_wide_table),
+        cmocka_unit_test(test_assembly),         cmocka_unit_test(test_square_assembly),
+        cmocka_unit_test(test_ringach),          cmocka_unit_test(test_freeman_ziemba),
+        cmocka_unit_test(test_bad_files),        cmocka_unit_test(test_wide_table),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -50,16 +50,20 @@ vt_status vt_torch_read(vt_tensor_map **out, const char *path);
  * the leading '/', in the order of names. String attributes of the root and of groups become texts
  * "path@attribute" (the root's: "@attribute"). Names of the datasets left out (strings, compounds,
  * external or virtual storage, names of VT_NAME_SIZE bytes or more) are the lines of the text
- * "skipped"; vectors of strings are also texts, under their paths, a line an element. A dataset
- * linked under several names is read under one; soft and external links are not followed. At most
- * 16,384 datasets, and 64 MiB plus 256 times the file's size of data. */
+ * "skipped"; vectors of strings (and matrices of letters) are also texts, under their paths, a line
+ * an element. NetCDF4's names of a dataset's dimensions are the lines of the text
+ * "path@dimensions", its _FillValue, missing_value, scale_factor and add_offset texts
+ * "path@_FillValue" and so on. A dataset linked under several names is read under one; soft and
+ * external links are not followed. At most 16,384 datasets, and 64 MiB plus 1,032 times the file's
+ * size of data. */
 vt_status vt_hdf5_parse(vt_tensor_map **out, const void *data, size_t size, const char *label);
 vt_status vt_hdf5_read(vt_tensor_map **out, const char *path);
 
 /* Reads a MATLAB file: its full arrays of real numbers with up to six dimensions by their names,
- * those in a structure (1 x 1) as STRUCTURE/FIELD; other kinds are left out. Of version 5 to 7.2,
- * compressed or not, in either byte order, sizes are MATLAB's; version 7.3 is read by vt_hdf5_parse
- * and has them in reverse. At most 64 MiB plus 256 times the file's size of data. */
+ * those in a structure (1 x 1) as STRUCTURE/FIELD; the names of other kinds are the lines of the
+ * text "skipped". Of version 5 to 7.2, compressed or not, in either byte order, sizes are MATLAB's;
+ * version 7.3 is read by vt_hdf5_parse and has them in reverse. At most 64 MiB plus 1,032 times the
+ * file's size of data. */
 vt_status vt_matlab_parse(vt_tensor_map **out, const void *data, size_t size, const char *label);
 vt_status vt_matlab_read(vt_tensor_map **out, const char *path);
 

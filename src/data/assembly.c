@@ -99,16 +99,32 @@ typedef struct layout {
     const char *path;
     const vt_tensor_map *map;
     const vt_tensor *data;
-    const char *identifiers; /* lines */
+    coordinate identifiers;
     int64_t presentations, neurons, bins;
-    bool neurons_first;
+    int64_t presentation_step, neuron_step, bin_step; /* elements of data apart */
+    double fill, missing, scale, offset;              /* of numbers that stand for others */
 } layout;
 
+/* What the file says of the variable `name`, NULL where nothing. */
+static const char *note(const layout *l, const char *name, const char *what)
+{
+    char key[VT_NAME_SIZE + 32];
+    snprintf(key, sizeof key, "%s@%s", name, what);
+    return vt_tensor_map_get_text(l->map, key);
+}
+
+static double number_note(const layout *l, const char *what, double without)
+{
+    const char *text = note(l, l->data->name, what);
+    return text ? strtod(text, NULL) : without;
+}
+
+/* Variables in groups, which Brain-Score's tools write as extras, are none of responses. */
 static vt_status find_data(layout *l)
 {
     for (int i = 0; i < vt_tensor_map_count(l->map); i++) {
         const vt_tensor *t = vt_tensor_map_at(l->map, i);
-        if (t->ndim < 2 || t->ndim > 3) continue;
+        if (t->ndim < 2 || t->ndim > 3 || strchr(t->name, '/')) continue;
         if (l->data)
             return vt_error(VT_EFORMAT, "%s: both %s and %s could be the responses", l->path,
                             l->data->name, t->name);
@@ -119,43 +135,23 @@ static vt_status find_data(layout *l)
                         "%s: no variable of responses (presentation, neuroid) or (presentation, "
                         "neuroid, time_bin)",
                         l->path);
+    l->fill = number_note(l, "_FillValue", NAN);
+    l->missing = number_note(l, "missing_value", NAN);
+    l->scale = number_note(l, "scale_factor", 1);
+    l->offset = number_note(l, "add_offset", 0);
     return VT_OK;
 }
 
-static vt_status find_layout(layout *l)
-{
-    char shape[128];
-    VT_TRY(find_data(l));
-    l->identifiers = vt_tensor_map_get_text(l->map, "stimulus_id");
-    if (!l->identifiers) l->identifiers = vt_tensor_map_get_text(l->map, "image_id");
-    if (!l->identifiers)
-        return vt_error(VT_EFORMAT,
-                        "%s: no coordinate stimulus_id or image_id that says what was shown",
-                        l->path);
-    l->presentations = count_lines(l->identifiers);
-    l->neurons_first = l->data->size[0] != l->presentations;
-    if (l->data->size[l->neurons_first ? 1 : 0] != l->presentations)
-        return vt_error(VT_ESHAPE,
-                        "%s: %s has shape %s, but %lld presentations have a stimulus: expected "
-                        "(presentation, neuroid[, time_bin])",
-                        l->path, l->data->name, vt_tensor_shape_text(l->data, shape, sizeof shape),
-                        (long long)l->presentations);
-    l->neurons = l->data->size[l->neurons_first ? 0 : 1];
-    l->bins = l->data->ndim == 3 ? l->data->size[2] : 1;
-    return VT_OK;
-}
-
-/* The coordinate of that name along the presentations; numbers become texts. */
-static vt_status read_coordinate(coordinate *out, const layout *l, const char *name)
+/* The vector `name` as texts, and its length; numbers become texts. */
+static vt_status read_vector(coordinate *out, int64_t *out_count, const layout *l, const char *name)
 {
     enum { DIGITS = 32 };
     const char *text = vt_tensor_map_get_text(l->map, name);
     const vt_tensor *t = vt_tensor_map_find(l->map, name);
-    int64_t count = text ? count_lines(text) : t && t->ndim == 1 ? t->size[0] : -1;
-    if (count != l->presentations)
-        return vt_error(VT_ENOTFOUND, "%s: no coordinate '%s' along the %lld presentations",
-                        l->path, name, (long long)l->presentations);
+    int64_t count = text ? count_lines(text) : t && t->ndim == 1 ? t->size[0] : 0;
+    *out_count = count;
     if (text) return cut_lines(out, text, count);
+    if (count == 0) return VT_OK;
     out->text = vt_alloc((size_t)count, DIGITS);
     out->entry = vt_alloc((size_t)count, sizeof *out->entry);
     if (!out->text || !out->entry) return VT_ENOMEM;
@@ -166,14 +162,85 @@ static vt_status read_coordinate(coordinate *out, const layout *l, const char *n
     return VT_OK;
 }
 
-/* Mean over time bins. */
+/* Which of the variable's dimensions, whose names are lines, is called as the first line of `name`;
+ * -1: none. */
+static int axis_called(const char *names, const char *name)
+{
+    size_t length = strcspn(name, "\n");
+    for (int axis = 0; names && *names; axis++) {
+        size_t line = strcspn(names, "\n");
+        if (line == length && memcmp(names, name, length) == 0) return axis;
+        names += line + (names[line] == '\n');
+    }
+    return -1;
+}
+
+/* The axes by their names where the file has them, else by their sizes: time bins are the last. */
+static bool find_axes(layout *l, const char *identifiers)
+{
+    const vt_tensor *t = l->data;
+    const char *names = note(l, t->name, "dimensions"), *along = note(l, identifiers, "dimensions");
+    int presentation = axis_called(names, along ? along : identifiers);
+    if (!names) presentation = t->size[0] == l->presentations ? 0 : 1;
+    int bin = t->ndim < 3 ? -1 : axis_called(names, "time_bin");
+    if (t->ndim == 3 && bin < 0) bin = presentation == 2 ? 1 : 2;
+    if (presentation < 0 || presentation == bin || t->size[presentation] != l->presentations)
+        return false;
+    int neuron = (t->ndim == 3 ? 3 : 1) - presentation - (bin < 0 ? 0 : bin);
+    int64_t step[3] = {1, 1, 1};
+    for (int i = t->ndim - 2; i >= 0; i--)
+        step[i] = step[i + 1] * t->size[i + 1];
+    l->presentation_step = step[presentation];
+    l->neuron_step = step[neuron];
+    l->neurons = t->size[neuron];
+    l->bin_step = bin < 0 ? 0 : step[bin];
+    l->bins = bin < 0 ? 1 : t->size[bin];
+    return true;
+}
+
+static vt_status find_layout(layout *l)
+{
+    char shape[128];
+    const char *name = "stimulus_id";
+    VT_TRY(find_data(l));
+    VT_TRY(read_vector(&l->identifiers, &l->presentations, l, name));
+    if (l->presentations == 0) {
+        name = "image_id";
+        VT_TRY(read_vector(&l->identifiers, &l->presentations, l, name));
+    }
+    if (l->presentations == 0)
+        return vt_error(VT_EFORMAT,
+                        "%s: no coordinate stimulus_id or image_id that says what was shown",
+                        l->path);
+    if (!find_axes(l, name))
+        return vt_error(VT_ESHAPE,
+                        "%s: %s has shape %s, but %lld presentations have a stimulus: expected "
+                        "(presentation, neuroid[, time_bin])",
+                        l->path, l->data->name, vt_tensor_shape_text(l->data, shape, sizeof shape),
+                        (long long)l->presentations);
+    return VT_OK;
+}
+
+/* The coordinate of that name along the presentations. */
+static vt_status read_coordinate(coordinate *out, const layout *l, const char *name)
+{
+    int64_t count;
+    VT_TRY(read_vector(out, &count, l, name));
+    if (count == l->presentations) return VT_OK;
+    return vt_error(VT_ENOTFOUND, "%s: no coordinate '%s' along the %lld presentations", l->path,
+                    name, (long long)l->presentations);
+}
+
+/* Mean over time bins; NaN where one is missing. */
 static double response(const layout *l, int64_t presentation, int64_t neuron)
 {
-    int64_t cell = l->neurons_first ? neuron * l->presentations + presentation
-                                    : presentation * l->neurons + neuron;
+    int64_t cell = presentation * l->presentation_step + neuron * l->neuron_step;
     double sum = 0;
-    for (int64_t b = 0; b < l->bins; b++)
-        sum += vt_tensor_get(l->data, cell * l->bins + b);
+    for (int64_t b = 0; b < l->bins; b++) {
+        double value = vt_tensor_get(l->data, cell + b * l->bin_step);
+        if (value == l->fill || value == l->missing) return NAN;
+        sum += value * l->scale + l->offset;
+    }
     return sum / (double)l->bins;
 }
 
@@ -261,26 +328,24 @@ static vt_status fill_labels(vt_assembly *a, const layout *l, const char *name,
 
 static vt_status fill(vt_assembly *a, const layout *l, const char *labels)
 {
-    coordinate ids = {.text = NULL};
+    const char *const *ids = l->identifiers.entry;
     int64_t *stimulus = vt_alloc((size_t)l->presentations, sizeof *stimulus);
     int64_t *first = vt_alloc((size_t)l->presentations, sizeof *first);
-    vt_status status =
-        stimulus && first ? cut_lines(&ids, l->identifiers, l->presentations) : VT_ENOMEM;
-    if (status == VT_OK)
-        status = number_entries(stimulus, &a->images, first, ids.entry, l->presentations);
+    vt_status status = stimulus && first
+                           ? number_entries(stimulus, &a->images, first, ids, l->presentations)
+                           : VT_ENOMEM;
     a->neurons = l->neurons;
     if (status == VT_OK) {
         a->stimuli = vt_alloc((size_t)a->images, sizeof *a->stimuli);
         if (!a->stimuli) status = VT_ENOMEM;
     }
     for (int64_t i = 0; status == VT_OK && i < a->images; i++) {
-        a->stimuli[i] = vt_strdup(ids.entry[first[i]]);
+        a->stimuli[i] = vt_strdup(ids[first[i]]);
         if (!a->stimuli[i]) status = VT_ENOMEM;
     }
     if (status == VT_OK) status = fill_raw(a, l, stimulus);
     if (status == VT_OK) status = fill_averaged(a, l);
     if (status == VT_OK && labels) status = fill_labels(a, l, labels, first);
-    coordinate_free(&ids);
     free(stimulus);
     free(first);
     return status;
@@ -293,6 +358,7 @@ vt_status vt_assembly_make(vt_assembly *out, const vt_tensor_map *map, const cha
     layout l = {.path = path, .map = map};
     vt_status status = find_layout(&l);
     if (status == VT_OK) status = fill(&assembly, &l, labels);
+    coordinate_free(&l.identifiers);
     if (status == VT_OK)
         *out = assembly;
     else

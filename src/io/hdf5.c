@@ -17,7 +17,7 @@
 
 #define SMALLEST_LIMIT ((uint64_t)64 << 20) /* bytes of tensors from however small a file */
 #define LARGEST_LIMIT ((uint64_t)64 << 30)
-#define EXPANSION 256 /* of compressed data */
+#define EXPANSION 1032 /* of compressed data, at most: what deflate can do */
 
 bool vt_hdf5_has_signature(const void *data, size_t size)
 {
@@ -269,9 +269,13 @@ vt_status vt_hdf5_parse_with(vt_tensor_map **out, const void *data, size_t size,
 
 vt_status vt_hdf5_parse(vt_tensor_map **out, const void *data, size_t size, const char *label)
 {
+    if (size >= 3 && memcmp(data, "CDF", 3) == 0)
+        return vt_error(VT_EFORMAT,
+                        "%s: NetCDF of version 3; save it as NetCDF4 (xarray: format='NETCDF4')",
+                        label);
     if (!vt_hdf5_has_signature(data, size))
         return vt_error(VT_EFORMAT, "%s: not an HDF5 file (its signature is missing)", label);
-    return vt_hdf5_parse_with(out, data, size, label, vt_hdf5_serve, 10 + (unsigned)(size >> 24));
+    return vt_hdf5_parse_with(out, data, size, label, vt_hdf5_serve, 10 + (unsigned)(size >> 18));
 }
 
 vt_status vt_hdf5_read(vt_tensor_map **out, const char *path)

@@ -196,6 +196,11 @@ static hid_t memory_type(hid_t type, vt_dtype *dtype)
         {H5T_NATIVE_INT8, H5T_NATIVE_INT16, H5T_NATIVE_INT32, H5T_NATIVE_INT64}};
     size_t size = H5Tget_size(type);
     H5T_class_t kind = H5Tget_class(type);
+    if (kind == H5T_ENUM) { /* Booleans, as h5py and h5netcdf write them */
+        hid_t integer = H5Tget_super(type), memory = integer < 0 ? -1 : memory_type(integer, dtype);
+        if (integer >= 0) H5Tclose(integer);
+        return memory;
+    }
     if (kind == H5T_INTEGER && size >= 1 && size <= 8) {
         int width = size == 1 ? 0 : size == 2 ? 1 : size <= 4 ? 2 : 3;
         int has_sign = H5Tget_sign(type) == H5T_SGN_2;
@@ -291,12 +296,20 @@ static vt_status send_lines(sender *s, const char *name, const void *strings, si
     return status;
 }
 
-/* Sends a string or a vector of strings; `type` is the dataset's. */
+/* Sends a string, a vector of strings or, as NetCDF has them, a matrix of letters, whose rows are
+ * strings; `type` is the dataset's. */
 static vt_status send_strings(sender *s, const char *name, hid_t dataset, hid_t type, hid_t space)
 {
+    hsize_t extent[2];
     hssize_t count = H5Sget_simple_extent_npoints(space);
     bool variable = H5Tis_variable_str(type) > 0;
     size_t width = variable ? sizeof(char *) : H5Tget_size(type);
+    if (H5Sget_simple_extent_ndims(space) == 2) {
+        if (variable || width != 1 || H5Sget_simple_extent_dims(space, extent, NULL) < 0)
+            return VT_OK;
+        count = extent[0] > INT32_MAX ? -1 : (hssize_t)extent[0];
+        width = (size_t)extent[1];
+    }
     if (count < 1 || width < 1 || (size_t)count > VT_HDF5_MAX_TEXTS / width) return VT_OK;
     void *strings = vt_alloc((size_t)count, width);
     if (!strings) return vt_error_context(VT_ENOMEM, "dataset %.200s", name);
@@ -309,6 +322,80 @@ static vt_status send_strings(sender *s, const char *name, hid_t dataset, hid_t 
     }
     free(strings);
     return status;
+}
+
+/* ---- what NetCDF says of a dataset ---- */
+
+static vt_status send_note(sender *s, const char *name, const char *what, const char *value)
+{
+    char key[VT_NAME_SIZE + 32];
+    snprintf(key, sizeof key, "%s@%s", name, what);
+    return send_text(s, key, value, strlen(value));
+}
+
+/* The attribute when it is one number. */
+static vt_status send_number(sender *s, const char *name, hid_t dataset, const char *what)
+{
+    double value;
+    char text[32];
+    if (H5Aexists(dataset, what) <= 0) return VT_OK;
+    hid_t attribute = H5Aopen(dataset, what, H5P_DEFAULT);
+    hid_t type = attribute < 0 ? -1 : H5Aget_type(attribute);
+    hid_t space = attribute < 0 ? -1 : H5Aget_space(attribute);
+    H5T_class_t kind = type < 0 ? H5T_NO_CLASS : H5Tget_class(type);
+    bool number = (kind == H5T_INTEGER || kind == H5T_FLOAT) && space >= 0 &&
+                  H5Sget_simple_extent_npoints(space) == 1 &&
+                  H5Aread(attribute, H5T_NATIVE_DOUBLE, &value) >= 0;
+    if (space >= 0) H5Sclose(space);
+    if (type >= 0) H5Tclose(type);
+    if (attribute >= 0) H5Aclose(attribute);
+    if (!number) return VT_OK;
+    snprintf(text, sizeof text, "%.17g", value);
+    return send_note(s, name, what, text);
+}
+
+/* Lines of the names that the references give; false: there is one without. */
+static bool join_names(char *out, size_t size, hid_t dataset, const hvl_t *lists, int ndim)
+{
+    size_t used = 0;
+    for (int i = 0; i < ndim; i++) {
+        char path[VT_NAME_SIZE];
+        if (lists[i].len < 1) return false;
+        ssize_t length = H5Rget_name(dataset, H5R_OBJECT, lists[i].p, path, sizeof path);
+        if (length < 2 || (size_t)length >= sizeof path) return false;
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i > 0 ? "\n" : "", path + 1);
+    }
+    return true;
+}
+
+/* The dimensions' names: scales that the attribute DIMENSION_LIST refers to. */
+static vt_status send_dimensions(sender *s, const char *name, hid_t dataset, int ndim)
+{
+    char names[VT_MAX_DIMS * (VT_NAME_SIZE + 1)];
+    hvl_t lists[VT_MAX_DIMS];
+    if (ndim < 1 || ndim > VT_MAX_DIMS || H5Aexists(dataset, "DIMENSION_LIST") <= 0) return VT_OK;
+    hid_t attribute = H5Aopen(dataset, "DIMENSION_LIST", H5P_DEFAULT);
+    hid_t space = attribute < 0 ? -1 : H5Aget_space(attribute);
+    hid_t type = H5Tvlen_create(H5T_STD_REF_OBJ);
+    bool named = space >= 0 && type >= 0 && H5Sget_simple_extent_npoints(space) == ndim &&
+                 H5Aread(attribute, type, lists) >= 0;
+    if (named) {
+        named = join_names(names, sizeof names, dataset, lists, ndim);
+        H5Dvlen_reclaim(type, space, H5P_DEFAULT, lists);
+    }
+    if (type >= 0) H5Tclose(type);
+    if (space >= 0) H5Sclose(space);
+    if (attribute >= 0) H5Aclose(attribute);
+    return named ? send_note(s, name, "dimensions", names) : VT_OK;
+}
+
+static vt_status send_notes(sender *s, const char *name, hid_t dataset, int ndim)
+{
+    static const char *const numbers[] = {"_FillValue", "missing_value", "scale_factor",
+                                          "add_offset"};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        VT_TRY(send_number(s, name, dataset, numbers[i]));
+    return send_dimensions(s, name, dataset, ndim);
 }
 
 static vt_status send_dataset(sender *s, const char *name, hid_t dataset)
@@ -327,8 +414,10 @@ static vt_status send_dataset(sender *s, const char *name, hid_t dataset)
     if (wanted < 0 || ndim < 0 || ndim > VT_MAX_DIMS || strlen(name) >= VT_NAME_SIZE ||
         H5Sget_simple_extent_type(space) == H5S_NULL || !lies_here(dataset)) {
         status = send_skipped(s, name);
-        if (status == VT_OK && H5Tget_class(type) == H5T_STRING && ndim <= 1 && lies_here(dataset))
+        if (status == VT_OK && H5Tget_class(type) == H5T_STRING && ndim <= 2 && lies_here(dataset))
             status = send_strings(s, name, dataset, type, space);
+        if (status == VT_OK && strlen(name) < VT_NAME_SIZE)
+            status = send_notes(s, name, dataset, ndim);
         goto done;
     }
     if (H5Sget_simple_extent_dims(space, extent, NULL) < 0) {
@@ -339,7 +428,8 @@ static vt_status send_dataset(sender *s, const char *name, hid_t dataset)
         size[i] = extent[i] > INT64_MAX ? -1 : (int64_t)extent[i];
     VT_TRY_GOTO(vt_tensor_init(&shape, shape.dtype, ndim, size, NULL), done);
     VT_TRY_GOTO(count_record(&s->tensor_count, "datasets"), done);
-    status = send_elements(s, name, dataset, wanted, &shape);
+    VT_TRY_GOTO(send_elements(s, name, dataset, wanted, &shape), done);
+    status = send_notes(s, name, dataset, ndim);
 done:
     if (wanted >= 0) H5Tclose(wanted);
     if (space >= 0) H5Sclose(space);

@@ -20,12 +20,14 @@ enum { MX_COMPLEX = 0x0800 }; /* flag */
 
 enum { HEADER = 128, MOST_FIELDS = 4096, DEEPEST = 16 };
 #define SMALLEST_LIMIT ((size_t)64 << 20) /* bytes of arrays from however small a file */
-#define EXPANSION 256                     /* of compressed data */
+#define EXPANSION 1032                    /* of compressed data, at most: what deflate can do */
 
 typedef struct parser {
     vt_tensor_map *map;
     bool swap;
-    size_t left; /* bytes that may still be made */
+    size_t left;   /* bytes that may still be made */
+    char *skipped; /* names of arrays left out, lines */
+    size_t skipped_used, skipped_capacity;
 } parser;
 
 typedef struct bytes {
@@ -163,6 +165,21 @@ static vt_status parse_numbers(parser *p, const char *name, int class_number, co
 
 /* ---- arrays ---- */
 
+static vt_status skip(parser *p, const char *name)
+{
+    size_t needed = p->skipped_used + strlen(name) + 2;
+    if (needed > p->skipped_capacity) {
+        VT_TRY(spend(p, 2 * needed));
+        char *grown = vt_grow(p->skipped, p->skipped_used, 2 * needed, 1);
+        if (!grown) return VT_ENOMEM;
+        p->skipped = grown;
+        p->skipped_capacity = 2 * needed;
+    }
+    p->skipped_used += (size_t)snprintf(p->skipped + p->skipped_used, strlen(name) + 2, "%s%s",
+                                        p->skipped_used ? "\n" : "", name);
+    return VT_OK;
+}
+
 static vt_status parse_matrix(parser *p, const char *path, bytes from, int depth);
 
 /* Fields of one structure become arrays PATH/FIELD. */
@@ -224,17 +241,18 @@ static vt_status parse_matrix(parser *p, const char *path, bytes from, int depth
         return vt_error(VT_EUNSUPPORTED, "more than %d arrays", VT_IO_MAX_ITEMS);
     uint32_t flag = word(p, flags.data);
     int class_number = (int)(flag & 0xff);
-    if (ndim > VT_MAX_DIMS) return VT_OK;
-    if (class_number == MX_STRUCT)
-        return ndim == 2 && size[0] == 1 && size[1] == 1 ? parse_fields(p, path, &from, depth)
-                                                         : VT_OK;
-    if (class_number < MX_DOUBLE || class_number > MX_UINT64 || flag & MX_COMPLEX) return VT_OK;
+    if (class_number == MX_STRUCT && ndim == 2 && size[0] == 1 && size[1] == 1)
+        return parse_fields(p, path, &from, depth);
+    if (ndim > VT_MAX_DIMS || class_number < MX_DOUBLE || class_number > MX_UINT64 ||
+        flag & MX_COMPLEX)
+        return skip(p, path);
     return parse_numbers(p, path, class_number, size, ndim, &from);
 }
 
 /* ---- the file ---- */
 
-static vt_status inflate_body(uint8_t **out, size_t *out_size, bytes from, parser *p)
+/* What comes out is at most EXPANSION times as much. */
+static vt_status inflate_body(uint8_t **out, size_t *out_size, bytes from)
 {
     z_stream z = {.next_in = (Bytef *)(uintptr_t)from.data, .avail_in = (uInt)from.size};
     size_t size = 0, capacity = 0;
@@ -245,11 +263,11 @@ static vt_status inflate_body(uint8_t **out, size_t *out_size, bytes from, parse
     while (code == Z_OK && status == VT_OK) {
         if (size == capacity) {
             size_t wanted = capacity ? 2 * capacity : 4 * from.size + 256;
-            uint8_t *grown = NULL;
-            status = spend(p, wanted - capacity);
-            if (status == VT_OK) grown = vt_grow(data, capacity, wanted, 1);
-            if (status == VT_OK && !grown) status = VT_ENOMEM;
-            if (status != VT_OK) break;
+            uint8_t *grown = vt_grow(data, capacity, wanted, 1);
+            if (!grown) {
+                status = VT_ENOMEM;
+                break;
+            }
             data = grown;
             capacity = wanted;
         }
@@ -275,7 +293,7 @@ static vt_status parse_compressed(parser *p, bytes from)
     uint8_t *data = NULL;
     size_t size = 0;
     bytes body = {0};
-    VT_TRY(inflate_body(&data, &size, from, p));
+    VT_TRY(inflate_body(&data, &size, from));
     bytes inside = {data, size};
     vt_status status = take_kind(&body, MI_MATRIX, "something compressed is no array", &inside, p);
     if (status == VT_OK) status = parse_matrix(p, "", body, 0);
@@ -298,14 +316,18 @@ static vt_status parse_level5(vt_tensor_map **out, const uint8_t *data, size_t s
 {
     uint16_t order;
     parser p = {.left = SMALLEST_LIMIT};
-    if (size < HEADER) return vt_error(VT_EFORMAT, "not a MATLAB file: too short");
+    if (size < HEADER)
+        return vt_error(VT_EFORMAT, "not a MATLAB file of version 5 or later: too short");
     memcpy(&order, data + 126, sizeof order);
     if (order != 0x4d49 && order != 0x494d)
-        return vt_error(VT_EFORMAT, "not a MATLAB file of version 5 or later");
+        return vt_error(VT_EFORMAT, "not a MATLAB file of version 5 or later; MATLAB writes one by "
+                                    "save(..., '-v7')");
     p.swap = order == 0x494d;
     p.left += size <= (SIZE_MAX - p.left) / EXPANSION ? size * EXPANSION : 0;
     VT_TRY(vt_tensor_map_new(&p.map));
     vt_status status = parse_all(&p, (bytes){data + HEADER, size - HEADER});
+    if (status == VT_OK && p.skipped) status = vt_tensor_map_set_text(p.map, "skipped", p.skipped);
+    free(p.skipped);
     if (status != VT_OK) {
         vt_tensor_map_free(p.map);
         /* a name that repeats is the file's fault, not the caller's */

@@ -45,7 +45,9 @@ vt_status vt_references_set_ringach(vt_references *references, const vt_tensor_m
     for (int64_t i = 0; i < all; i++)
         count += vt_tensor_get(field[MAXDC], i) > vt_tensor_get(field[SPONT], i) + 5;
     if (count == 0 || count > UINT32_MAX)
-        return vt_error(VT_EFORMAT, "%lld neurons in db respond enough", (long long)count);
+        return vt_error(VT_EFORMAT,
+                        "%lld of %lld neurons in db respond enough (maxdc above spont + 5)",
+                        (long long)count, (long long)all);
     double *values = vt_alloc((size_t)count, RINGACH_PROPERTIES * sizeof *values);
     if (!values) return VT_ENOMEM;
     for (int64_t i = 0; i < all; i++) {
@@ -140,9 +142,10 @@ static vt_status textures_init(textures *out, const vt_tensor *v1)
     return VT_OK;
 }
 
-/* Spikes of a cell in each bin, and the means of families. */
-static void bin_spikes(textures *t, int64_t cell)
+/* Spikes of a cell in each bin, and the means of families; false: one is not finite. */
+static bool bin_spikes(textures *t, int64_t cell)
 {
+    double all = 0;
     int64_t at = cell * t->milliseconds * t->repetitions * t->stimuli, n = t->repetitions;
     memset(t->spikes, 0, (size_t)(t->bins * t->stimuli * n) * sizeof(double));
     memset(t->family, 0, (size_t)(t->bins * 2 * t->families) * sizeof(double));
@@ -152,10 +155,12 @@ static void bin_spikes(textures *t, int64_t cell)
                 for (int64_t k = 0; k < 2 * t->families; k++) { /* type and family */
                     double spikes = vt_tensor_get(t->v1, at++);
                     int64_t stimulus = k * t->samples + s, bin = ms / BIN;
+                    all += spikes;
                     t->spikes[(bin * t->stimuli + stimulus) * n + r] += spikes;
                     t->family[bin * 2 * t->families + k] +=
                         spikes * (1000. / BIN) / (double)(n * t->samples);
                 }
+    return isfinite(all);
 }
 
 /* First bin after the response to the preferred textures began to rise from its smallest value. */
@@ -220,7 +225,11 @@ static void respond(textures *t)
 
 static void measure_cell(double out[TEXTURE_PROPERTIES], textures *t, int64_t cell)
 {
-    bin_spikes(t, cell);
+    if (!bin_spikes(t, cell)) {
+        for (int p = 0; p < TEXTURE_PROPERTIES; p++)
+            out[p] = NAN;
+        return;
+    }
     respond(t);
     int families = (int)t->families;
     int64_t half = t->stimuli / 2;
@@ -263,12 +272,31 @@ vt_status vt_freeman_ziemba_measure(double **out, const vt_tensor *v1)
     return VT_OK;
 }
 
+/* MATLAB has the sizes the other way round than HDF5, which files of version 7.3 are. */
+static bool in_matlabs_order(const vt_tensor *v1)
+{
+    return v1->ndim == 6 && v1->size[1] == 2 && v1->size[4] > PEAK_END * BIN;
+}
+
 vt_status vt_references_set_freeman_ziemba(vt_references *references, const vt_tensor *v1,
                                            const char *source)
 {
     double *values = NULL;
-    VT_TRY(vt_freeman_ziemba_measure(&values, v1));
-    set_study(references, VT_STUDY_FREEMANZIEMBA2013, values, v1->size[0], source);
+    vt_tensor turned = {.data = NULL};
+    if (in_matlabs_order(v1)) {
+        VT_TRY(vt_tensor_permute(&turned, v1, (const int[]){5, 4, 3, 2, 1, 0}));
+        v1 = &turned;
+    }
+    vt_status status = vt_freeman_ziemba_measure(&values, v1);
+    int64_t cells = v1->size[0], defined = 0;
+    for (int64_t i = 0; status == VT_OK && i < cells; i++)
+        defined += !isnan(values[i]);
+    if (status == VT_OK && defined == 0)
+        status =
+            vt_error(VT_ENUMERIC, "v1: none of the %lld cells has all its responses and spikes",
+                     (long long)cells);
+    if (status == VT_OK) set_study(references, VT_STUDY_FREEMANZIEMBA2013, values, cells, source);
     free(values);
-    return VT_OK;
+    vt_tensor_free(&turned);
+    return status;
 }

@@ -119,27 +119,56 @@ static vt_status set_matrix(vt_references *references, int *found, const vt_tens
     return VT_OK;
 }
 
+/* The matrix with a column, or else a row, for each of `count` properties; `across`: a row. Where
+ * the file names dimensions, these tell, else the sizes. */
+static const vt_tensor *find_matrix(bool *across, const vt_tensor_map *map, int64_t count)
+{
+    for (int i = 0; i < vt_tensor_map_count(map); i++) {
+        const vt_tensor *t = vt_tensor_map_at(map, i);
+        char key[VT_NAME_SIZE + 16];
+        if (t->ndim != 2 || (t->size[0] != count && t->size[1] != count)) continue;
+        snprintf(key, sizeof key, "%s@dimensions", t->name);
+        const char *names = vt_tensor_map_get_text(map, key);
+        *across = t->size[1] != count ||
+                  (names && t->size[0] == count && strncmp(names, "neuronal_property\n", 18) == 0);
+        return t;
+    }
+    return NULL;
+}
+
 vt_status vt_references_set_assembly(vt_references *references, int *found,
                                      const vt_tensor_map *map, const char *source)
 {
     const char *names = vt_tensor_map_get_text(map, "neuronal_property");
-    int64_t lines = names != NULL;
-    for (const char *c = names; c && *c; c++)
+    if (!names) names = vt_tensor_map_get_text(map, "neuronal_property_"); /* xarray before 2022 */
+    if (!names)
+        return vt_error(VT_EFORMAT, "no coordinate neuronal_property that names the properties");
+    int64_t lines = 1;
+    for (const char *c = names; *c; c++)
         lines += *c == '\n';
-    const vt_tensor *values = NULL;
-    for (int i = 0; i < vt_tensor_map_count(map) && names; i++) {
-        const vt_tensor *t = vt_tensor_map_at(map, i);
-        if (t->ndim == 2 && (t->size[1] == lines || t->size[0] == lines)) values = t;
-    }
+    bool across;
+    const vt_tensor *values = find_matrix(&across, map, lines);
     if (!values)
-        return vt_error(VT_EFORMAT,
-                        "no matrix with the properties that its neuronal_property names");
-    if (values->size[1] == lines) return set_matrix(references, found, values, names, source);
+        return vt_error(VT_EFORMAT, "no matrix (neuroid, neuronal_property) of %lld properties",
+                        (long long)lines);
+    if (!across) return set_matrix(references, found, values, names, source);
     vt_tensor turned;
     VT_TRY(vt_tensor_permute(&turned, values, (const int[]){1, 0}));
     vt_status status = set_matrix(references, found, &turned, names, source);
     vt_tensor_free(&turned);
     return status;
+}
+
+/* Whether the reader left `name` out. */
+static bool left_out(const vt_tensor_map *map, const char *name)
+{
+    size_t length = strlen(name);
+    for (const char *line = vt_tensor_map_get_text(map, "skipped"); line && *line;) {
+        size_t size = strcspn(line, "\n");
+        if (size == length && memcmp(line, name, length) == 0) return true;
+        line += size + (line[size] == '\n');
+    }
+    return false;
 }
 
 vt_status vt_references_set_matlab(vt_references *references, int *found, const vt_tensor_map *map,
@@ -154,11 +183,12 @@ vt_status vt_references_set_matlab(vt_references *references, int *found, const 
         VT_TRY(vt_references_set_freeman_ziemba(references, v1, source));
         ++*found;
     }
-    if (*found == 0)
-        return vt_error(VT_ENOTFOUND, "neither the structure 'db' of Ringach2002.mat, with "
-                                      "'orivar', nor the array 'v1' of "
-                                      "FreemanZiemba2013_V1V2data.mat is in it");
-    return VT_OK;
+    if (*found > 0) return VT_OK;
+    if (left_out(map, "db") || left_out(map, "db/orivar"))
+        return vt_error(VT_EFORMAT, "db must be one structure whose fields are vectors of numbers, "
+                                    "a value a neuron, not an array of structures");
+    return vt_error(VT_ENOTFOUND, "neither the structure 'db' of Ringach2002.mat, with 'orivar', "
+                                  "nor the array 'v1' of FreemanZiemba2013_V1V2data.mat is in it");
 }
 
 /* ---- tables of text ---- */
