@@ -20,12 +20,14 @@ typedef struct vt_assembly {
     int64_t *labels;    /* (images) kinds of stimuli; NULL when no coordinate was named */
 } vt_assembly;
 
-/* Reads an assembly: one variable of numbers with the dimensions presentation and neuroid, in
- * either order (where their sizes do not tell, in this one), and perhaps time_bin, the last, over
- * which the mean is taken; and a coordinate of strings "stimulus_id" or "image_id" along the
- * presentations. `labels` names another coordinate along these, of strings or numbers, that tells
- * kinds of stimuli, such as "texture_type"; or NULL. VT_EFORMAT when something of this is missing;
- * VT_ENUMERIC when a neuron has no response to a stimulus. Free with vt_assembly_free. */
+/* Reads an assembly: one variable of numbers with the dimensions presentation and neuroid, and
+ * perhaps time_bin, over which the mean is taken. Their order is that of the dimensions' names, or,
+ * where the file names none, that which the sizes tell: presentations first or second, time bins
+ * last. A coordinate "stimulus_id" or "image_id" along the presentations, of strings or numbers,
+ * says what was shown. `labels` names another one along these, which tells kinds of stimuli, such
+ * as "texture_type"; or NULL. Variables in groups are not looked at; _FillValue, missing_value,
+ * scale_factor and add_offset are. VT_EFORMAT when something of this is missing; VT_ENUMERIC when a
+ * neuron has no response to a stimulus. Free with vt_assembly_free. */
 vt_status vt_assembly_read(vt_assembly *out, const char *path, const char *labels);
 void vt_assembly_free(vt_assembly *assembly);
 

@@ -162,12 +162,12 @@ static vt_status read_vector(coordinate *out, int64_t *out_count, const layout *
     return VT_OK;
 }
 
-/* Which of the variable's dimensions, whose names are lines, is called as the first line of `name`;
- * -1: none. */
-static int axis_called(const char *names, const char *name)
+/* Which of the `ndim` dimensions, whose names are lines, is called as the first line of `name`; -1:
+ * none. */
+static int axis_called(const char *names, int ndim, const char *name)
 {
     size_t length = strcspn(name, "\n");
-    for (int axis = 0; names && *names; axis++) {
+    for (int axis = 0; axis < ndim && names && *names; axis++) {
         size_t line = strcspn(names, "\n");
         if (line == length && memcmp(names, name, length) == 0) return axis;
         names += line + (names[line] == '\n');
@@ -180,9 +180,9 @@ static bool find_axes(layout *l, const char *identifiers)
 {
     const vt_tensor *t = l->data;
     const char *names = note(l, t->name, "dimensions"), *along = note(l, identifiers, "dimensions");
-    int presentation = axis_called(names, along ? along : identifiers);
+    int presentation = axis_called(names, t->ndim, along ? along : identifiers);
     if (!names) presentation = t->size[0] == l->presentations ? 0 : 1;
-    int bin = t->ndim < 3 ? -1 : axis_called(names, "time_bin");
+    int bin = t->ndim < 3 ? -1 : axis_called(names, t->ndim, "time_bin");
     if (t->ndim == 3 && bin < 0) bin = presentation == 2 ? 1 : 2;
     if (presentation < 0 || presentation == bin || t->size[presentation] != l->presentations)
         return false;
