@@ -4,6 +4,8 @@
 
 #include "cli.h"
 
+enum { PHYSIOLOGY_FIGURE_WIDTH = 304, PHYSIOLOGY_FIGURE_HEIGHT = 220 };
+
 /* Neurons of one layer of one model, or of one file of responses. */
 typedef struct physiology_result {
     char *model, *layer; /* layer "": responses that were recorded elsewhere */
@@ -26,6 +28,9 @@ int physiology_print_json(const physiology_results *results);
 vt_status physiology_write_tables(const physiology_results *results, const char *folder);
 /* FOLDER/index.html, with figures; of several results a page each and one that compares them. */
 vt_status physiology_write_pages(const physiology_results *results, const char *folder);
+
+/* Figures of some units, in `folder`. */
+vt_status physiology_put_units(vt_page *page, const char *folder, const physiology_result *result);
 
 /* Which properties have a reference: "3 of 7", "no reference". */
 void physiology_coverage(char out[64], const vt_average *average);

@@ -1,4 +1,4 @@
-/* Pages of tuning properties: every distribution beside its reference, scores, tuning curves. */
+/* Pages of tuning properties: every distribution beside its reference, scores, some units. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -8,7 +8,7 @@
 
 #include "physiology.h"
 
-enum { FIGURE_WIDTH = 304, FIGURE_HEIGHT = 220, EXAMPLES = 5, MOST_CELLS = 12 };
+enum { MOST_CELLS = 12 };
 
 typedef char cell[128];
 
@@ -82,8 +82,8 @@ static vt_status draw_property(const char *path, int number, const vt_property_s
     if (reference) shares(target, reference->counts, p->bins);
     vt_plot_options options = {.x_label = label,
                                .y_label = "share of neurons",
-                               .width = FIGURE_WIDTH,
-                               .height = FIGURE_HEIGHT};
+                               .width = PHYSIOLOGY_FIGURE_WIDTH,
+                               .height = PHYSIOLOGY_FIGURE_HEIGHT};
     vt_plot_histogram histogram = {.bins = p->bins,
                                    .edges = edges,
                                    .logarithmic = p->logarithmic,
@@ -123,7 +123,7 @@ static vt_status put_figure(vt_page *page, const char *folder, int number,
     snprintf(path, sizeof path, "%s/%s", folder, source);
     VT_TRY(draw_property(path, number, s, vt_references_at(references, number)));
     put_caption(caption, p, s);
-    vt_page_figure(page, source, p->label, caption, FIGURE_WIDTH);
+    vt_page_figure(page, source, p->label, caption, PHYSIOLOGY_FIGURE_WIDTH);
     return VT_OK;
 }
 
@@ -160,64 +160,6 @@ static vt_status put_category(vt_page *page, const char *folder, int category,
     for (int i = 0; i < vt_property_count() && status == VT_OK; i++)
         if ((int)vt_property_at(i)->category == category)
             status = put_figure(page, folder, i, r, references);
-    vt_page_row_end(page);
-    return status;
-}
-
-/* ---- tuning curves ---- */
-
-/* Curves of units spread evenly over those that responded. */
-static vt_status put_curves(vt_page *page, const char *folder, int study,
-                            const physiology_result *r, const char *label, const char *what)
-{
-    static const char *const colours[EXAMPLES] = {"blue", "red", "green", "brown", "violet"};
-    const vt_study_tuning *t = &r->of_layer.tuning.study[study];
-    vt_plot_curve curves[EXAMPLES];
-    char path[4600], source[64], caption[512];
-    int count = t->neurons < EXAMPLES ? (int)t->neurons : EXAMPLES;
-    if (count == 0) return VT_OK;
-    int used = snprintf(caption, sizeof caption, "%s Units", what);
-    for (int i = 0; i < count; i++) {
-        int64_t row = t->neurons * (2 * i + 1) / (2 * count);
-        used += snprintf(caption + used, sizeof caption - (size_t)used, "%s %" PRId64 " (%s)",
-                         i ? "," : "", t->neuron[row], colours[i]);
-        curves[i] = (vt_plot_curve){NULL, t->x, t->curves + row * t->points, t->points};
-    }
-    snprintf(caption + used, sizeof caption - (size_t)used, ".");
-    vt_plot_options options = {.x_label = label,
-                               .y_label = "spikes/s",
-                               .width = FIGURE_WIDTH,
-                               .height = FIGURE_HEIGHT,
-                               .x_octaves = study == VT_STUDY_DEVALOIS1982B ||
-                                            study == VT_STUDY_CAVANAUGH2002A};
-    snprintf(source, sizeof source, "curves_%s.svg", vt_study_at(study)->name);
-    snprintf(path, sizeof path, "%s/%s", folder, source);
-    VT_TRY(vt_plot_curves(path, &options, curves, count));
-    vt_page_figure(page, source, label, caption, FIGURE_WIDTH);
-    return VT_OK;
-}
-
-static vt_status put_all_curves(vt_page *page, const char *folder, const physiology_result *r)
-{
-    static const struct {
-        int study;
-        const char *label, *what;
-    } kinds[] = {
-        {VT_STUDY_RINGACH2002, "orientation (degrees)", "Mean over phases."},
-        {VT_STUDY_DEVALOIS1982B, "spatial frequency (cycles/degree)",
-         "Mean over phases above baseline, or modulation, whichever is larger."},
-        {VT_STUDY_CAVANAUGH2002A, "radius (degrees)",
-         "Mean over phases above baseline, or modulation, whichever is larger."},
-        {VT_STUDY_FREEMANZIEMBA2013, "texture family", "Mean over samples above baseline."}};
-    bool any = false;
-    for (int s = 0; s < VT_STUDIES; s++)
-        any = any || r->of_layer.tuning.study[s].neurons > 0;
-    if (!any) return VT_OK;
-    vt_page_heading(page, "Tuning curves of some units");
-    vt_page_row_begin(page);
-    vt_status status = VT_OK;
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && status == VT_OK; i++)
-        status = put_curves(page, folder, kinds[i].study, r, kinds[i].label, kinds[i].what);
     vt_page_row_end(page);
     return status;
 }
@@ -341,7 +283,7 @@ static vt_status fill_page(vt_page *page, const char *folder, const physiology_r
     explain(page);
     for (int c = 0; c <= VT_CATEGORIES; c++)
         VT_TRY(put_category(page, folder, c, r, references));
-    VT_TRY(put_all_curves(page, folder, r));
+    VT_TRY(physiology_put_units(page, folder, r));
     put_properties(page, r);
     put_studies(page, references);
     return VT_OK;

@@ -200,6 +200,9 @@ static void test_models(void **state)
     assert_true(number(a, "neurons") > 0 && number(a, "neurons") <= number(a, "answering"));
     assert_in_file(cli_join(out, "index.html"), "resnet18_baseline, bn1");
     assert_int_equal(0, access(kept, R_OK));
+    void *fields, *again;
+    size_t size, again_size;
+    assert_ok(vt_file_read(&fields, &size, cli_join(out, "fields.png")));
 
     json_t *second = cli_json("physiology", model, "--layers", "bn1", "--output", out);
     json_t *b = json_array_get(json_object_get(second, "results"), 0);
@@ -207,6 +210,11 @@ static void test_models(void **state)
     json_object_del(a, "loaded");
     json_object_del(b, "loaded");
     assert_true(json_equal(a, b));
+    assert_ok(vt_file_read(&again, &again_size, cli_join(out, "fields.png")));
+    assert_int_equal(size, again_size);
+    assert_memory_equal(fields, again, size);
+    free(fields);
+    free(again);
     json_decref(first);
     json_decref(second);
 
@@ -240,6 +248,14 @@ static void test_models(void **state)
     assert_in_file(cli_join(out, "resnet18_baseline.bn1/index.html"), "resnet18_baseline, bn1");
     assert_int_equal(-1, access(cli_join(out, "silent.bn1/index.html"), F_OK));
     cli_fails("silent, bn1", "gratings", "physiology", silent, "--layers", "bn1", "--output", out);
+
+    /* of receptive fields something is missing */
+    assert_ok(vt_npz_read(&map, kept));
+    vt_tensor *positions = (vt_tensor *)vt_tensor_map_find(map, "unit.map");
+    positions->size[1] /= 3;
+    assert_ok(vt_npz_write(map, kept));
+    vt_tensor_map_free(map);
+    cli_fails("unit.map", kept, "physiology", model, "--layers", "bn1", "--output", out);
 
     /* another file in its place is not overwritten */
     assert_ok(vt_file_write(kept, "PK", 2));

@@ -13,7 +13,9 @@ typedef struct vt_layer_tuning {
     vt_tuning tuning;                           /* of the units kept */
     int64_t units, answering, kept, responsive; /* as in vt_recording */
     double slope, offset;
-    bool loaded;      /* found in the file, not recorded now */
+    float *map;              /* of the units kept, as unit.map, ... */
+    double *position, *size; /* ... unit.position and unit.size of vt_recording */
+    bool loaded;             /* found in the file, not recorded now */
     char reason[512]; /* why the layer cannot be measured, nothing else is set then; "": it can */
 } vt_layer_tuning;
 

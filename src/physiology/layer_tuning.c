@@ -78,17 +78,40 @@ static vt_status keep(const char *path, vt_layer_tuning *t, const vt_tensor_map 
     return status;
 }
 
+/* A copy of a recording's tensor, which has `each` elements a unit kept. */
+static vt_status copy(void *out_data, const vt_tensor_map *map, const char *name, vt_dtype dtype,
+                      int64_t kept, int64_t each)
+{
+    const vt_tensor *t = vt_tensor_map_find(map, name);
+    if (!t || t->dtype != dtype || kept < 0 || vt_tensor_count(t) / each != kept ||
+        vt_tensor_count(t) % each != 0)
+        return vt_error(VT_EFORMAT, "%s is not there, or not of the size that it had", name);
+    void *data = vt_alloc(vt_tensor_bytes(t) + 1, 1);
+    if (!data) return VT_ENOMEM;
+    if (vt_tensor_bytes(t) > 0) memcpy(data, t->data, vt_tensor_bytes(t));
+    memcpy(out_data, &data, sizeof data);
+    return VT_OK;
+}
+
+static vt_status copy_fields(vt_layer_tuning *out, const vt_tensor_map *map)
+{
+    int64_t positions = VT_FIELD_SIDE * VT_FIELD_SIDE;
+    VT_TRY(copy(&out->map, map, "unit.map", VT_F32, out->kept, positions));
+    VT_TRY(copy(&out->position, map, "unit.position", VT_F64, out->kept, 2));
+    return copy(&out->size, map, "unit.size", VT_F64, out->kept, 1);
+}
+
+/* `out` is freed by vt_layer_tuning_free, also after a failure. */
 static vt_status load(vt_layer_tuning *out, const vt_tensor_map *map)
 {
-    vt_layer_tuning t = {.loaded = true};
     int64_t *counts[COUNTS];
     const char *reason = vt_tensor_map_get_text(map, "reason");
+    *out = (vt_layer_tuning){.loaded = true};
     if (reason) {
-        snprintf(t.reason, sizeof t.reason, "%s", reason);
-        *out = t;
+        snprintf(out->reason, sizeof out->reason, "%s", reason);
         return VT_OK;
     }
-    list_counts(counts, &t);
+    list_counts(counts, out);
     for (int i = 0; i < COUNTS; i++) {
         const vt_tensor *count = vt_tensor_map_find(map, count_names[i]);
         if (!count || vt_tensor_count(count) != 1)
@@ -97,11 +120,12 @@ static vt_status load(vt_layer_tuning *out, const vt_tensor_map *map)
     }
     const vt_tensor *affine = vt_tensor_map_find(map, "affine");
     if (!affine || vt_tensor_count(affine) != 2) return vt_error(VT_EFORMAT, "affine is not there");
-    t.slope = vt_tensor_get(affine, 0);
-    t.offset = vt_tensor_get(affine, 1);
-    VT_TRY(vt_tuning_load(&t.tuning, map));
-    *out = t;
-    return VT_OK;
+    out->slope = vt_tensor_get(affine, 0);
+    out->offset = vt_tensor_get(affine, 1);
+    VT_TRY(vt_tuning_load(&out->tuning, map));
+    if (out->tuning.neurons != out->kept)
+        return vt_error(VT_EFORMAT, "its numbers of units differ");
+    return copy_fields(out, map);
 }
 
 /* Loads what is at `path` when it was made of the same; *found says so. */
@@ -160,7 +184,10 @@ static vt_status take(layers *l, int number, const vt_recording *r)
                            .slope = r->slope,
                            .offset = r->offset};
     memcpy(t->reason, r->reason, sizeof t->reason);
-    if (!*t->reason) VT_TRY(vt_tuning_measure(&t->tuning, r->map));
+    if (!*t->reason) {
+        VT_TRY(vt_tuning_measure(&t->tuning, r->map));
+        VT_TRY(copy_fields(t, r->map));
+    }
     return l->paths ? keep(l->paths[number], t, r->map, l->made_of[number]) : VT_OK;
 }
 
@@ -217,4 +244,8 @@ vt_status vt_layer_tuning_get(vt_layer_tuning *out, vt_model *model, const char 
 void vt_layer_tuning_free(vt_layer_tuning *tuning)
 {
     vt_tuning_free(&tuning->tuning);
+    free(tuning->map);
+    free(tuning->position);
+    free(tuning->size);
+    *tuning = (vt_layer_tuning){.units = 0};
 }
