@@ -38,6 +38,10 @@ poptContext cli_parse(int argc, const char **argv, struct poptOption *table, con
 /* Frees the texts that parsing with this table allocated. */
 void cli_free_options(const struct poptOption *table);
 
+/* The parts of "a,b,c", copied, in one allocation to be freed. VT_EINVAL, naming `option`: one is
+ * empty. */
+vt_status cli_split(const char ***out, int *count, const char *text, const char *option);
+
 /* "ventral: MESSAGE" on standard error. cli_fail uses the library's message and frees nothing. */
 int cli_fail(void);
 int cli_misuse(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -84,13 +84,37 @@ static vt_status measure_file(physiology_results *out, const char *path)
 
 /* ---- models ---- */
 
-/* Name of the file without folder and ending. */
-static char *model_name(const char *path)
+/* Name of the file without its ending, after the last `folders` of its path. */
+static char *model_name(const char *path, int folders)
 {
-    char *name = strdup(base_name(path));
-    char *dot = name ? strrchr(name, '.') : NULL;
-    if (dot && dot != name) *dot = '\0';
+    const char *start = path + strlen(path);
+    for (int slashes = 0; start > path; start--)
+        if (start[-1] == '/' && slashes++ == folders) break;
+    char *name = strdup(start);
+    char *base = name ? strrchr(name, '/') : NULL, *dot = name ? strrchr(name, '.') : NULL;
+    if (dot && dot > (base ? base + 1 : name)) *dot = '\0';
     return name;
+}
+
+/* How many folders tell the models apart; as many as there are where none do. */
+static vt_status count_folders(int *out, const char **paths, int count)
+{
+    enum { MOST = 32 };
+    bool same = true;
+    for (*out = -1; same && *out < MOST;) {
+        ++*out;
+        same = false;
+        for (int i = 1; i < count && !same; i++)
+            for (int k = 0; k < i && !same; k++) {
+                char *a = model_name(paths[i], *out), *b = model_name(paths[k], *out);
+                bool room = a && b;
+                same = room && strcmp(a, b) == 0;
+                free(a);
+                free(b);
+                if (!room) return out_of_memory();
+            }
+    }
+    return VT_OK;
 }
 
 /* MODEL.LAYER, which can be a file's name. */
@@ -105,31 +129,35 @@ static char *result_name(const char *model, const char *layer)
     return name;
 }
 
-/* Entries for every layer of every model. `layers` is NAME,NAME,... */
+static vt_status add_layer(physiology_results *out, const char *path, int folders,
+                           const char *layer)
+{
+    physiology_result *r = &out->list[out->count++];
+    r->model = model_name(path, folders);
+    r->layer = strdup(layer);
+    r->name = r->model && r->layer ? result_name(r->model, r->layer) : NULL;
+    if (!r->name) return out_of_memory();
+    for (const physiology_result *other = out->list; other < r; other++)
+        if (strcmp(other->name, r->name) == 0)
+            return vt_error(VT_EINVAL, "%s twice: models and layers need different names", r->name);
+    return VT_OK;
+}
+
+/* Entries for every layer of every model. */
 static vt_status list_layers(physiology_results *out, const char **paths, int count,
                              const char *layers)
 {
-    size_t names = 1;
-    for (const char *c = layers; *c; c++)
-        names += *c == ',';
-    out->list = calloc((size_t)count * names, sizeof *out->list);
-    if (!out->list) return out_of_memory();
-    for (int i = 0; i < count; i++)
-        for (const char *at = layers;; at++) {
-            physiology_result *r = &out->list[out->count++];
-            size_t length = strcspn(at, ",");
-            if (length == 0) return vt_error(VT_EINVAL, "--layers '%s': a name is empty", layers);
-            r->model = model_name(paths[i]);
-            r->layer = strndup(at, length);
-            r->name = r->model && r->layer ? result_name(r->model, r->layer) : NULL;
-            if (!r->name) return out_of_memory();
-            for (const physiology_result *other = out->list; other < r; other++)
-                if (strcmp(other->name, r->name) == 0)
-                    return vt_error(VT_EINVAL, "%s twice: models need different names", r->name);
-            at += length;
-            if (!*at) break;
-        }
-    return VT_OK;
+    const char **names;
+    int name_count, folders;
+    VT_TRY(count_folders(&folders, paths, count));
+    VT_TRY(cli_split(&names, &name_count, layers, "--layers"));
+    out->list = calloc((size_t)count * (size_t)name_count, sizeof *out->list);
+    vt_status status = out->list ? VT_OK : out_of_memory();
+    for (int i = 0; i < count && status == VT_OK; i++)
+        for (int k = 0; k < name_count && status == VT_OK; k++)
+            status = add_layer(out, paths[i], folders, names[k]);
+    free(names);
+    return status;
 }
 
 /* Where the layers' tuning is kept: FOLDER/NAME.npz of each, one allocation. */

@@ -73,34 +73,6 @@ static vt_status source_open(neuron_source *s, const predictivity_request *reque
     return vt_predictivity_neurons_of(&s->neurons, s->session, s->stimuli, s->labels);
 }
 
-/* ---- layers ---- */
-
-/* Cuts "a,b,c", which changes, into its parts; NULL with a message when one is empty. */
-static const char **split_list(char *text, int *count)
-{
-    size_t commas = 0;
-    for (const char *p = text; *p; p++)
-        commas += *p == ',';
-    const char **parts = malloc((commas + 1) * sizeof *parts);
-    if (!parts) {
-        vt_error(VT_ENOMEM, "out of memory");
-        return NULL;
-    }
-    *count = 0;
-    for (char *part = text;; part++) {
-        size_t length = strcspn(part, ",");
-        if (length == 0) {
-            vt_error(VT_EINVAL, "--layers: names of layers, between commas");
-            free(parts);
-            return NULL;
-        }
-        parts[(*count)++] = part;
-        part += length;
-        if (!*part) return parts;
-        *part = '\0';
-    }
-}
-
 /* ---- results ---- */
 
 static json_t *layer_json(const vt_predictivity_layer *layer, int64_t neurons)
@@ -162,8 +134,13 @@ static vt_status write_csv(const char *path, const vt_predictivity *p)
     fputs("layer,features,r,r_sd,ceiling,predictivity,best\n", file.stream);
     for (int i = 0; i < p->count; i++) {
         const vt_predictivity_layer *l = &p->layers[i];
-        fprintf(file.stream, "%s,%lld,%.9g,%.9g,%.9g,%.9g,%d\n", l->name, (long long)l->features,
-                l->r, l->r_sd, p->ceiling, l->score, i == p->best);
+        vt_csv_field(file.stream, l->name);
+        fprintf(file.stream, ",%lld", (long long)l->features);
+        vt_csv_next(file.stream, l->r);
+        vt_csv_next(file.stream, l->r_sd);
+        vt_csv_next(file.stream, p->ceiling);
+        vt_csv_next(file.stream, l->score);
+        fprintf(file.stream, ",%d\n", i == p->best);
     }
     return vt_text_file_end(&file, path);
 }
@@ -192,11 +169,9 @@ static int run(vt_model *model, const predictivity_request *request)
         status = vt_predictivity_formula_parse(&options.formula, request->formula);
     if (status == VT_OK && request->regression)
         status = vt_predictivity_regression_parse(&options.regression, request->regression);
-    if (status == VT_OK && request->layers) {
-        layers = split_list(request->layers, &options.layer_count);
-        if (!layers) status = VT_EINVAL;
-        options.layers = layers;
-    }
+    if (status == VT_OK && request->layers)
+        status = cli_split(&layers, &options.layer_count, request->layers, "--layers");
+    options.layers = layers;
     if (status == VT_OK && request->output) status = cli_check_output(request->output);
     if (status == VT_OK) status = source_open(&source, request);
     if (status == VT_OK) {

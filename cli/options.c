@@ -173,3 +173,22 @@ int cli_finish(void)
     fprintf(stderr, "ventral: the result could not be written to standard output\n");
     return CLI_FAILED;
 }
+
+vt_status cli_split(const char ***out, int *count, const char *text, const char *option)
+{
+    size_t commas = 0, length = strlen(text);
+    for (const char *c = text; *c; c++)
+        commas += *c == ',';
+    const char **parts = malloc((commas + 1) * sizeof *parts + length + 1);
+    if (!parts) return vt_error(VT_ENOMEM, "out of memory");
+    char *part = memcpy(parts + commas + 1, text, length + 1);
+    for (*count = 0; (size_t)*count <= commas; part += strlen(part) + 1) {
+        part[strcspn(part, ",")] = '\0';
+        parts[(*count)++] = part;
+        if (*part) continue;
+        free(parts);
+        return vt_error(VT_EINVAL, "%s '%s': names between commas are needed", option, text);
+    }
+    *out = parts;
+    return VT_OK;
+}

@@ -261,12 +261,6 @@ int physiology_print_json(const physiology_results *results)
 
 /* ---- CSV ---- */
 
-static void put_value(FILE *f, double value)
-{
-    fputc(',', f);
-    if (isfinite(value)) fprintf(f, "%.9g", value);
-}
-
 static void put_names(FILE *f, const physiology_result *r)
 {
     vt_csv_field(f, r->model);
@@ -284,12 +278,12 @@ static void put_scores(FILE *f, const physiology_result *r, const vt_references 
         fprintf(f, ",%s,%s,%s,%s,%" PRId64 ",%" PRId64, vt_study_at((int)p->study)->name, p->key,
                 vt_category_name(p->category), p->benchmark ? p->benchmark : "", s->units,
                 with_value(s, p));
-        put_value(f, s->median);
-        put_value(f, s->raw.mean);
-        put_value(f, s->raw.sd);
-        put_value(f, s->ceiling.mean);
-        put_value(f, s->score);
-        put_value(f, s->error);
+        vt_csv_next(f, s->median);
+        vt_csv_next(f, s->raw.mean);
+        vt_csv_next(f, s->raw.sd);
+        vt_csv_next(f, s->ceiling.mean);
+        vt_csv_next(f, s->score);
+        vt_csv_next(f, s->error);
         fputc(',', f);
         vt_csv_field(f, reference ? reference->source : "");
         fputc(',', f);
@@ -319,7 +313,7 @@ static void put_units(FILE *f, const physiology_result *r)
             vt_study_properties(s, &properties);
             int64_t row = row_of(t, neuron, &at[s]);
             for (int i = 0; i < properties; i++)
-                put_value(f, row < 0 ? NAN : t->values[row * properties + i]);
+                vt_csv_next(f, row < 0 ? NAN : t->values[row * properties + i]);
         }
         fputc(',', f);
         vt_csv_field(f, r->textures ? r->textures : "");

@@ -262,7 +262,18 @@ static void test_models(void **state)
     cli_fails("bn1", kept, "physiology", model, "--layers", "bn1", "--output", out);
     cli_fails("nowhere", "resnet18_baseline", "physiology", model, "--layers", "nowhere");
     cli_fails("bn1 twice", "names", "physiology", model, model, "--layers", "bn1");
-    cli_fails("--layers", "empty", "physiology", model, "--layers", "bn1,");
+    cli_fails("--layers", "between commas", "physiology", model, "--layers", "bn1,");
+
+    /* models of the same name are told apart by their folders */
+    char twin[4200], *table;
+    snprintf(twin, sizeof twin, "%s/twin", folder);
+    assert_ok(vt_folder_make(twin));
+    snprintf(twin, sizeof twin, "%s/twin/silent.safetensors", folder);
+    assert_int_equal(0, link(silent, twin));
+    table = cli_output_of(cli_run("physiology", silent, twin, "--layers", "bn1", "--output", out));
+    if (!strstr(table, "twin/silent bn1: ")) fail_msg("no folder in\n%s", table);
+    free(table);
+    assert_int_equal(0, access(cli_join(out, "twin_silent.bn1.npz"), R_OK));
 }
 
 /* Textures of a model's layer are measured, and marked in table, JSON, page and file; others are

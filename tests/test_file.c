@@ -167,9 +167,14 @@ static void test_text_and_folders(void **state)
         vt_csv_field(file.stream, fields[i]);
         fputc(i < 4 ? ',' : '\n', file.stream);
     }
+    fputs("row", file.stream);
+    vt_csv_next(file.stream, 0.25);
+    vt_csv_next(file.stream, NAN);
+    vt_csv_next(file.stream, -1e300);
     assert_ok(vt_text_file_end(&file, path));
     assert_ok(vt_file_read(&data, &size, path));
-    assert_string_equal("plain,\"a,b\",\"say \"\"so\"\"\",\"two\nlines\",\n", data);
+    assert_string_equal("plain,\"a,b\",\"say \"\"so\"\"\",\"two\nlines\",\nrow,0.25,,-1e+300",
+                        data);
     free(data);
     assert_ok(vt_text_file_begin(&file)); /* a folder is in the way: nothing leaks */
     assert_status(VT_EIO, vt_text_file_end(&file, folder));

@@ -36,6 +36,8 @@ vt_status vt_text_file_begin(vt_text_file *out);
 vt_status vt_text_file_end(vt_text_file *file, const char *path);
 /* A field of comma-separated values, quoted where it must be (RFC 4180). */
 void vt_csv_field(FILE *stream, const char *text);
+/* A comma and a number; nothing after the comma where it is not finite. */
+void vt_csv_next(FILE *stream, double value);
 
 /* NumPy's .npy format, versions 1 to 3 (NEP 1): numeric and boolean arrays of up to six dimensions,
  * either byte order, C or Fortran order. `out` owns a contiguous row-major tensor without a name,

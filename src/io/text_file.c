@@ -1,4 +1,5 @@
 /* Files of text, printed in memory first, and fields of comma-separated values. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,4 +31,10 @@ void vt_csv_field(FILE *stream, const char *text)
         fputc(*text, stream);
     }
     if (quoted) fputc('"', stream);
+}
+
+void vt_csv_next(FILE *stream, double value)
+{
+    fputc(',', stream);
+    if (isfinite(value)) fprintf(stream, "%.9g", value);
 }
