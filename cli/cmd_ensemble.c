@@ -83,7 +83,8 @@ static int fit_all(const ensemble_request *request, vt_ensemble_fit_options *opt
     vt_status status = vt_ensemble_fit(&model, &report, options);
     cli_progress_end(&progress);
     if (status == VT_EINTERRUPTED) {
-        cli_note("ventral: stopped; the same command goes on from %s", options->fit.checkpoint);
+        cli_note("ventral: stopped; the same command goes on from %s.0 and on",
+                 options->fit.checkpoint);
         return CLI_FAILED;
     }
     if (status != VT_OK) return cli_fail();

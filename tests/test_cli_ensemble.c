@@ -201,6 +201,20 @@ static void test_killed_runs_end_the_same(void **state)
     cli_assert_only(root, ";rec;whole.safetensors;");
 }
 
+/* Ctrl-C names a checkpoint that is there. */
+static void test_interrupted(void **state)
+{
+    (void)state;
+    char first[4200];
+    snprintf(first, sizeof first, "%s.checkpoint.0", out);
+    cli_assert_fails(cli_run_how((const char *const[]){"ventral", ENSEMBLE(out, "2"), "--epochs",
+                                                       "100000", NULL},
+                                 &(cli_how){.signal = SIGINT, .signal_when = first}),
+                     1, first, "goes on");
+    assert_int_equal(0, unlink(first));
+    cli_assert_only(root, ";rec;whole.safetensors;");
+}
+
 /* One session at a time: what is reported, that readouts come after, and killed runs. */
 static void test_paper(void **state)
 {
@@ -268,6 +282,7 @@ int main(void)
         cmocka_unit_test(test_front_end),
         cmocka_unit_test(test_impossible_wishes),
         cmocka_unit_test(test_killed_runs_end_the_same),
+        cmocka_unit_test(test_interrupted),
         cmocka_unit_test(test_paper),
         cmocka_unit_test(test_checkpoints),
     };
