@@ -291,7 +291,7 @@ int cmd_compress(int argc, const char **argv)
     else if (!cli_stream_options.recordings || !r.session || !r.output)
         code = cli_misuse("compress: --recordings, --session and --output are needed");
     else if ((code = cli_distill_check("compress")) != CLI_DONE ||
-             (code = cli_stream_check("compress")) != CLI_DONE)
+             (code = cli_stream_check("compress", true)) != CLI_DONE)
         ;
     else if (cli_model_folders_open(&models, operands, count, r.epsilon) != CLI_DONE)
         code = cli_fail();

@@ -144,7 +144,7 @@ static int check(const distill_request *r)
                           "them, not both");
     if (r->shared < 0) return cli_misuse("distill: --shared cannot be negative");
     if (cli_distill_check("distill") != CLI_DONE) return CLI_MISUSED;
-    return cli_stream_check("distill");
+    return cli_stream_check("distill", false);
 }
 
 int cmd_distill(int argc, const char **argv)

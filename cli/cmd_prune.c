@@ -271,7 +271,7 @@ static bool parse_curve(prune_request *r)
 static int check(prune_request *r)
 {
     if (!r->output) return cli_misuse("prune: --output is needed");
-    int code = cli_stream_check("prune");
+    int code = cli_stream_check("prune", false);
     if (code != CLI_DONE) return code;
     if (!(r->threshold > 0 && r->threshold <= 1))
         return cli_misuse("prune: --threshold %g: above 0, up to 1 is possible", r->threshold);

@@ -146,7 +146,7 @@ static int check(const select_request *r, const vt_select_options *o, int models
     if (r->count < 0) return cli_misuse("select: --count %lld: at least 1 is needed", r->count);
     if (r->random < 0 || r->random > 1)
         return cli_misuse("select: --random %g: a share of 0 to 1 is needed", r->random);
-    return cli_stream_check("select");
+    return cli_stream_check("select", false);
 }
 
 static int prepare(const select_request *r, const char **paths, int count)

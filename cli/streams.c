@@ -56,10 +56,10 @@ vt_status cli_sessions_parse(vt_fit_session *out, int *count, const char *record
     return status;
 }
 
-int cli_stream_check(const char *command)
+int cli_stream_check(const char *command, bool recordings_alone)
 {
     const cli_stream *s = &cli_stream_options;
-    if ((s->recordings != NULL) != (s->sessions != NULL))
+    if (s->sessions ? !s->recordings : s->recordings && !recordings_alone)
         return cli_misuse("%s: --recordings and --sessions belong together", command);
     if (s->variants < 0 || s->generated < 0)
         return cli_misuse("%s: --variants and --generate cannot be negative", command);

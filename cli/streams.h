@@ -22,8 +22,9 @@ extern struct poptOption cli_stream_table[];
         NULL, 0, POPT_ARG_INCLUDE_TABLE, cli_stream_table, 0, "Images:", NULL                      \
     }
 
-/* CLI_MISUSED, with a message, when the options do not belong together. */
-int cli_stream_check(const char *command);
+/* CLI_MISUSED, with a message, when the options do not belong together. `recordings_alone`: the
+ * command has a use for --recordings without --sessions. */
+int cli_stream_check(const char *command, bool recordings_alone);
 /* Images of this size; variants and generated ones are of the common --seed. */
 vt_status cli_stream_open(vt_image_stream **out, int height, int width);
 

@@ -119,6 +119,20 @@ static void test_chain(void **state)
     free(after);
 }
 
+/* Images of other folders than recordings, which are then for the scores alone. */
+static void test_images_of_a_folder(void **state)
+{
+    (void)state;
+    folder_path folder;
+    in_root(folder, "photographs");
+    cli_ok("compress", teacher, "-R", rec, "--session", "a", "-n", "0", "--images",
+           cli_join(rec, "images/images_b.zip"), "-o", folder, "-f", "5,4,4,4,4", "-b", "8",
+           "--threads", "2");
+    assert_int_equal(0, access(path_of(folder, "compact", 0, "h5"), R_OK));
+    cli_misused("belong together", "prune", teacher, "-R", rec, "-o", folder);
+    cli_misused("which images?", "compress", teacher, "-R", rec, "--session", "a", "-o", folder);
+}
+
 /* The score command finds what the table says. */
 static void test_scores(void **state)
 {
@@ -272,9 +286,13 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_chain),      cmocka_unit_test(test_scores),
-        cmocka_unit_test(test_core),       cmocka_unit_test(test_killed_runs_end_the_same),
-        cmocka_unit_test(test_other_runs), cmocka_unit_test(test_changed_image),
+        cmocka_unit_test(test_chain),
+        cmocka_unit_test(test_images_of_a_folder),
+        cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_core),
+        cmocka_unit_test(test_killed_runs_end_the_same),
+        cmocka_unit_test(test_other_runs),
+        cmocka_unit_test(test_changed_image),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
