@@ -25,7 +25,8 @@ typedef struct vt_recording_options {
     double degrees;   /* visual field of the network's image [8] */
     int batch;        /* stimuli at a time [64 up to 64 x 64 pixels, fewer above, at least 8] */
     size_t map_bytes; /* memory for maps of receptive fields; for more units it is filled several
-                         times, each showing their stimuli again [512 MiB] */
+                         times, each showing their stimuli again [an eighth of the machine's, at
+                         most 2 GiB] */
     vt_backend_kind backend;
     bool bf16;                      /* bfloat16 products where the processor has them */
     const vt_texture_set *textures; /* shown after the gratings [none] */

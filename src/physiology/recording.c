@@ -11,12 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "neural/runner.h"
 #include "physiology/receptive_field.h"
 
-#define MAP_BYTES ((size_t)512 << 20)
+#define MOST_MAP_BYTES ((size_t)2 << 30)
 /* Of V1 neurons, spikes/s: medians of the largest response and of that to grey; how much more than
  * that to grey a response is, and the largest response of any neuron. */
 #define LARGEST 33.8
@@ -179,7 +180,10 @@ static int64_t total_of(const recorder *r, int64_t passes)
 
 static size_t map_bytes(const vt_recording_options *options)
 {
-    return options->map_bytes > 0 ? options->map_bytes : MAP_BYTES;
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    size_t eighth = pages > 0 && page > 0 ? (size_t)pages / 8 * (size_t)page : MOST_MAP_BYTES;
+    if (options->map_bytes > 0) return options->map_bytes;
+    return eighth < MOST_MAP_BYTES ? eighth : MOST_MAP_BYTES;
 }
 
 static vt_status find_units(recorder *r)
