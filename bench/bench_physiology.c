@@ -66,6 +66,7 @@ int main(int argc, char **argv)
         printf("%s{\"node\": \"%s\", \"units\": %lld, \"answering\": %lld, \"kept\": %lld}",
                i ? ",\n  " : "", nodes[i], (long long)r->units, (long long)r->answering,
                (long long)r->kept);
+        if (*r->reason) fprintf(stderr, "%s: %s\n", nodes[i], r->reason);
         vt_tuning_free(&tuning);
     }
     double all = seconds() - start;

@@ -218,12 +218,29 @@ static vt_status measure_model(physiology_result *list, int count, vt_model *mod
     return status;
 }
 
+/* Of several models all are looked at before hours are spent on the first. */
+static vt_status check_layers(const physiology_result *list, int count, const char *path,
+                              const physiology_request *q)
+{
+    cli_models models;
+    vt_node node;
+    if (cli_models_open(&models, &path, 1, q->network, q->epsilon) != CLI_DONE)
+        return VT_EFORMAT; /* the message is set */
+    vt_status status = VT_OK;
+    for (int k = 0; k < count && status == VT_OK; k++)
+        status = vt_model_find(&node, models.models[0], list[k].layer);
+    cli_models_close(&models);
+    return status;
+}
+
 /* One model after the other, so that only one is in memory. */
 static vt_status measure_models(physiology_results *out, const char **paths, int count,
                                 const physiology_request *q, const vt_texture_set *textures)
 {
     VT_TRY(list_layers(out, paths, count, q->layers ? q->layers : "layer1"));
     int layers = out->count / count;
+    for (int i = 0; i < count && count > 1; i++)
+        VT_TRY(check_layers(&out->list[i * layers], layers, paths[i], q));
     for (int i = 0; i < count; i++) {
         cli_models models;
         if (cli_models_open(&models, &paths[i], 1, q->network, q->epsilon) != CLI_DONE)

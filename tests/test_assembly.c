@@ -1,7 +1,6 @@
 /* Assemblies of Brain-Score: one that xarray wrote, and some that lack what they need. */
+#include "netcdf.h"
 #include "test.h"
-
-#include <hdf5.h>
 
 #include "base/arena.h"
 #include "ventral/assembly.h"
@@ -51,37 +50,6 @@ static void test_written_by_xarray(void **state)
     }
 }
 
-static void put(hid_t file, const char *name, hid_t type, int ndim, const hsize_t *size,
-                const void *data)
-{
-    hid_t space = H5Screate_simple(ndim, size, NULL);
-    hid_t set = H5Dcreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    assert_true(set >= 0 && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
-    H5Dclose(set);
-    H5Sclose(space);
-}
-
-/* Names the dimensions of a variable as netCDF4 does: references to vectors of their names. */
-static void name_axes(hid_t file, const char *variable, int ndim, const char *const *names)
-{
-    hobj_ref_t scales[3];
-    hvl_t lists[3];
-    for (int i = 0; i < ndim; i++) {
-        if (H5Lexists(file, names[i], H5P_DEFAULT) <= 0)
-            put(file, names[i], H5T_NATIVE_FLOAT, 1, (hsize_t[]){1}, &(float){0});
-        assert_true(H5Rcreate(&scales[i], file, names[i], H5R_OBJECT, -1) >= 0);
-        lists[i] = (hvl_t){1, &scales[i]};
-    }
-    hid_t set = H5Dopen2(file, variable, H5P_DEFAULT), type = H5Tvlen_create(H5T_STD_REF_OBJ);
-    hid_t space = H5Screate_simple(1, (hsize_t[]){(hsize_t)ndim}, NULL);
-    hid_t list = H5Acreate2(set, "DIMENSION_LIST", type, space, H5P_DEFAULT, H5P_DEFAULT);
-    assert_true(list >= 0 && H5Awrite(list, type, lists) >= 0);
-    H5Aclose(list);
-    H5Sclose(space);
-    H5Tclose(type);
-    H5Dclose(set);
-}
-
 static void put_number(hid_t file, const char *variable, const char *name, double value)
 {
     hid_t set = H5Dopen2(file, variable, H5P_DEFAULT), space = H5Screate(H5S_SCALAR);
@@ -96,7 +64,7 @@ static void put_number(hid_t file, const char *variable, const char *name, doubl
 static void put_ids(hid_t file, const char *name, const char *letters)
 {
     hid_t type = H5Tcopy(H5T_C_S1);
-    put(file, name, type, 1, (hsize_t[]){strlen(letters)}, letters);
+    netcdf_put(file, name, type, 1, (hsize_t[]){strlen(letters)}, letters);
     H5Tclose(type);
 }
 
@@ -111,8 +79,8 @@ static vt_status read_made(vt_assembly *out, const char *ids_name, const char *i
     snprintf(path, sizeof path, "%s/made.nc", new_folder(folder));
     hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
     for (int v = 0; v < variables; v++)
-        put(file, v ? "other" : "responses", H5T_NATIVE_DOUBLE, 2, (hsize_t[]){rows, columns},
-            data);
+        netcdf_put(file, v ? "other" : "responses", H5T_NATIVE_DOUBLE, 2,
+                   (hsize_t[]){rows, columns}, data);
     put_ids(file, ids_name, ids);
     H5Fclose(file);
     vt_status status = vt_assembly_read(out, path, NULL);
@@ -176,10 +144,10 @@ static void test_named_dimensions(void **state)
                                                            : at[axis] - 1;
         }
         hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-        put(file, "data", H5T_NATIVE_DOUBLE, 3, (hsize_t[]){3, 3, 3}, data);
+        netcdf_put(file, "data", H5T_NATIVE_DOUBLE, 3, (hsize_t[]){3, 3, 3}, data);
         put_ids(file, "stimulus_id", "abc");
-        name_axes(file, "data", 3, orders[order]);
-        name_axes(file, "stimulus_id", 1, (const char *const[]){"presentation"});
+        netcdf_name_axes(file, "data", 3, orders[order]);
+        netcdf_name_axes(file, "stimulus_id", 1, (const char *const[]){"presentation"});
         H5Fclose(file);
         assert_ok(vt_assembly_read(&a, path, NULL));
         assert_int_equal(3, a.neurons);
@@ -189,9 +157,9 @@ static void test_named_dimensions(void **state)
     }
     hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
     vt_assembly a;
-    put(file, "data", H5T_NATIVE_DOUBLE, 2, (hsize_t[]){3, 3}, (double[9]){0});
+    netcdf_put(file, "data", H5T_NATIVE_DOUBLE, 2, (hsize_t[]){3, 3}, (double[9]){0});
     put_ids(file, "stimulus_id", "abc");
-    name_axes(file, "data", 2, (const char *const[]){"event", "neuroid"});
+    netcdf_name_axes(file, "data", 2, (const char *const[]){"event", "neuroid"});
     H5Fclose(file);
     assert_status(VT_ESHAPE, vt_assembly_read(&a, path, NULL));
     assert_message("expected (presentation, neuroid");
@@ -209,16 +177,16 @@ static void test_packed(void **state)
     vt_assembly a;
     snprintf(path, sizeof path, "%s/made.nc", new_folder(folder));
     hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-    put(file, "data", H5T_NATIVE_INT, 2, (hsize_t[]){3, 2}, packed);
+    netcdf_put(file, "data", H5T_NATIVE_INT, 2, (hsize_t[]){3, 2}, packed);
     put_number(file, "data", "_FillValue", -9);
     put_number(file, "data", "scale_factor", 3);
     put_number(file, "data", "add_offset", 1);
-    put(file, "stimulus_id", H5T_NATIVE_INT, 1, (hsize_t[]){3}, (int[]){7, 4, 7});
+    netcdf_put(file, "stimulus_id", H5T_NATIVE_INT, 1, (hsize_t[]){3}, (int[]){7, 4, 7});
     hid_t letters = H5Tcopy(H5T_C_S1);
-    put(file, "kind", letters, 2, (hsize_t[]){3, 2}, kinds);
+    netcdf_put(file, "kind", letters, 2, (hsize_t[]){3, 2}, kinds);
     H5Tclose(letters);
     hid_t group = H5Gcreate2(file, "extra", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    put(group, "data", H5T_NATIVE_INT, 2, (hsize_t[]){3, 2}, packed);
+    netcdf_put(group, "data", H5T_NATIVE_INT, 2, (hsize_t[]){3, 2}, packed);
     H5Gclose(group);
     H5Fclose(file);
     assert_ok(vt_assembly_read(&a, path, "kind"));
@@ -248,8 +216,8 @@ static void test_uneven(void **state)
     snprintf(path, sizeof path, "%s/made.nc", new_folder(folder));
     hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), type = H5Tcopy(H5T_C_S1);
     H5Tset_size(type, sizeof ids[0]);
-    put(file, "stimulus_id", type, 1, (hsize_t[]){P}, ids);
-    put(file, "responses", H5T_NATIVE_DOUBLE, 2, (hsize_t[]){P, 1}, data);
+    netcdf_put(file, "stimulus_id", type, 1, (hsize_t[]){P}, ids);
+    netcdf_put(file, "responses", H5T_NATIVE_DOUBLE, 2, (hsize_t[]){P, 1}, data);
     H5Tclose(type);
     H5Fclose(file);
     assert_status(VT_EUNSUPPORTED, vt_assembly_read(&a, path, NULL));

@@ -264,6 +264,13 @@ static void test_models(void **state)
     cli_fails("bn1 twice", "names", "physiology", model, model, "--layers", "bn1");
     cli_fails("--layers", "between commas", "physiology", model, "--layers", "bn1,");
 
+    /* of several models all layers are there before any is recorded */
+    const char *other = TEST_SOURCE_DIR "/assets/resnet18_composite_a_described.safetensors";
+    cli_fails("resnet18_baseline", "layer1.0.dn", "physiology", other, model, "--layers",
+              "layer1.0.dn", "--output", out);
+    assert_int_equal(-1,
+                     access(cli_join(out, "resnet18_composite_a_described.layer1.0.dn.npz"), F_OK));
+
     /* models of the same name are told apart by their folders */
     char twin[4200], *table;
     snprintf(twin, sizeof twin, "%s/twin", folder);

@@ -1,8 +1,7 @@
 /* Similarity of distributions: against the published measure and its published ceilings; reference
  * distributions from every kind of file. */
+#include "netcdf.h"
 #include "test.h"
-
-#include <hdf5.h>
 
 #include "base/arena.h"
 #include "physiology/references.h"
@@ -328,38 +327,6 @@ static void test_assembly(void **state)
     vt_references_free(references);
 }
 
-static void put(hid_t file, const char *name, hid_t type, int ndim, const hsize_t *size,
-                const void *data)
-{
-    hid_t space = H5Screate_simple(ndim, size, NULL);
-    hid_t set = H5Dcreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    assert_true(set >= 0 && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
-    H5Dclose(set);
-    H5Sclose(space);
-}
-
-/* Names the two dimensions of the matrix `data`, as netCDF4 does. */
-static void name_axes(hid_t file, const char *first, const char *second)
-{
-    const char *const names[] = {first, second};
-    hobj_ref_t scales[2];
-    hvl_t lists[2];
-    for (int i = 0; i < 2; i++) {
-        if (H5Lexists(file, names[i], H5P_DEFAULT) <= 0)
-            put(file, names[i], H5T_NATIVE_FLOAT, 1, (hsize_t[]){1}, &(float){0});
-        assert_true(H5Rcreate(&scales[i], file, names[i], H5R_OBJECT, -1) >= 0);
-        lists[i] = (hvl_t){1, &scales[i]};
-    }
-    hid_t set = H5Dopen2(file, "data", H5P_DEFAULT), type = H5Tvlen_create(H5T_STD_REF_OBJ);
-    hid_t space = H5Screate_simple(1, (hsize_t[]){2}, NULL);
-    hid_t list = H5Acreate2(set, "DIMENSION_LIST", type, space, H5P_DEFAULT, H5P_DEFAULT);
-    assert_true(list >= 0 && H5Awrite(list, type, lists) >= 0);
-    H5Aclose(list);
-    H5Sclose(space);
-    H5Tclose(type);
-    H5Dclose(set);
-}
-
 /* As many neurons as properties, whose names are those of a dimension that xarray before 2022, with
  * which the published assemblies were written, calls neuronal_property_. */
 static void test_square_assembly(void **state)
@@ -374,10 +341,10 @@ static void test_square_assembly(void **state)
         hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
         hid_t type = H5Tcopy(H5T_C_S1);
         H5Tset_size(type, H5T_VARIABLE);
-        put(file, "neuronal_property_", type, 1, (hsize_t[]){2}, names);
-        put(file, "data", H5T_NATIVE_DOUBLE, 2, (hsize_t[]){2, 2}, across ? turned : data);
-        name_axes(file, across ? "neuronal_property" : "neuroid",
-                  across ? "neuroid" : "neuronal_property");
+        netcdf_put(file, "neuronal_property_", type, 1, (hsize_t[]){2}, names);
+        netcdf_put(file, "data", H5T_NATIVE_DOUBLE, 2, (hsize_t[]){2, 2}, across ? turned : data);
+        const char *const axes[] = {"neuroid", "neuronal_property", "neuroid"};
+        netcdf_name_axes(file, "data", 2, axes + across);
         H5Tclose(type);
         H5Fclose(file);
         assert_ok(vt_references_new(&references));

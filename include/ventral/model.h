@@ -57,6 +57,9 @@ vt_status vt_model_from_map(vt_model **out, const vt_tensor_map *map, const char
 vt_graph *vt_model_graph(vt_model *model);
 vt_node vt_model_input(const vt_model *model);
 vt_node vt_model_output(const vt_model *model);
+/* The node or module of that name (vt_graph_find), NULL: the output. VT_ENOTFOUND: the message says
+ * what there is. */
+vt_status vt_model_find(vt_node *out, vt_model *model, const char *name);
 const char *
 vt_model_architecture(const vt_model *model);       /* "compact", "shared_compact", "resnet" */
 const char *vt_model_source(const vt_model *model); /* "safetensors", "keras", "torch", "new" */

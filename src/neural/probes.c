@@ -10,7 +10,6 @@
 
 #include "base/arena.h"
 #include "base/hash.h"
-#include "neural/runner.h"
 #include "neural/shown.h"
 
 enum { BATCH = 32 }; /* that of teachers */
@@ -128,7 +127,7 @@ static vt_status add_tap(vt_probes *p, const vt_probe *probe)
 {
     int64_t size[VT_MAX_DIMS];
     struct tap tap = {.source = find_source(p, probe->model), .places = 1, .first = p->size};
-    VT_TRY(vt_runner_find(&tap.node, probe->model, probe->node));
+    VT_TRY(vt_model_find(&tap.node, probe->model, probe->node));
     int ndim = vt_graph_node_size(vt_model_graph(probe->model), tap.node, size);
     for (int d = 0; d < ndim - 1; d++)
         tap.places *= size[d];

@@ -20,10 +20,7 @@ typedef struct vt_runner {
     vt_plan **plans;
 } vt_runner;
 
-/* The node `tap` of a model, NULL: its output. VT_ENOTFOUND: the message says what there is. */
-vt_status vt_runner_find(vt_node *out, vt_model *model, const char *tap);
-
-/* Errors of vt_runner_find. `out` is freed by vt_runner_free also after a failure. */
+/* Errors of vt_model_find. `out` is freed by vt_runner_free also after a failure. */
 vt_status vt_runner_new(vt_runner *out, const vt_runner_options *options);
 void vt_runner_free(vt_runner *runner);
 

@@ -7,7 +7,6 @@
 
 #include "base/arena.h"
 #include "models/model.h"
-#include "neural/runner.h"
 #include "physiology/recording.h"
 #include "ventral/io.h"
 #include "ventral/physiology.h"
@@ -164,7 +163,7 @@ static vt_status look_for_all(layers *l, vt_model *model, const vt_recording_opt
     for (int i = 0; i < l->count; i++) {
         vt_node node;
         bool found = false;
-        VT_TRY(vt_runner_find(&node, model, l->nodes[i]));
+        VT_TRY(vt_model_find(&node, model, l->nodes[i]));
         VT_TRY(describe(l->made_of[i], model, l->nodes[i], options));
         if (l->paths) VT_TRY(look(&l->tuning[i], &found, l->paths[i], l->made_of[i]));
         if (found) continue;

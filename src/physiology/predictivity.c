@@ -8,7 +8,6 @@
 #include "neural/gram.h"
 #include "neural/kernel_ridge.h"
 #include "neural/pls.h"
-#include "neural/runner.h"
 #include "physiology/layer_gram.h"
 #include "ventral/score.h"
 
@@ -296,7 +295,7 @@ static vt_status choose_layers(vt_node **out, vt_predictivity *result, vt_model 
     result->layers = vt_alloc(most, sizeof *result->layers);
     vt_status status = nodes && result->layers ? VT_OK : VT_ENOMEM;
     for (int i = 0; status == VT_OK && o->layers && i < o->layer_count; i++) {
-        status = vt_runner_find(&nodes[i], model, o->layers[i]);
+        status = vt_model_find(&nodes[i], model, o->layers[i]);
         if (status == VT_OK) result->count++;
     }
     for (vt_node node = 0; status == VT_OK && !o->layers && node <= output; node++)

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "base/arena.h"
-#include "neural/runner.h"
 #include "physiology/receptive_field.h"
 
 #define MOST_MAP_BYTES ((size_t)2 << 30)
@@ -57,14 +56,6 @@ static vt_status add(const site *s, const char *name, vt_dtype dtype, int ndim, 
 static const char *name_of(const recorder *r, const site *s)
 {
     return vt_graph_node_name(r->show.subject.graph, s->node->node);
-}
-
-/* That nothing can be recorded from a node is what was found out about it. */
-static vt_status excuse(site *s, vt_status status)
-{
-    if (status != VT_ENOTFOUND) return status;
-    snprintf(s->out->reason, sizeof s->out->reason, "%s", vt_error_message());
-    return VT_OK;
 }
 
 static bool has_units(const recorder *r)
@@ -149,25 +140,26 @@ static vt_status map_units(recorder *r, vt_field_maps *maps)
     return VT_OK;
 }
 
-static vt_status nobody(const recorder *r, const site *s)
+static void nobody(site *s)
 {
-    const char *label = r->show.subject.label, *node = name_of(r, s);
-    if (s->out->answering == 0)
-        return vt_error(
-            VT_ENOTFOUND,
-            "%s: %s: none of its %lld units answers to small gratings more than to grey", label,
-            node, (long long)s->node->units);
+    vt_recording *out = s->out;
+    if (out->answering == 0) {
+        snprintf(out->reason, sizeof out->reason,
+                 "none of its %lld units answers to small gratings more than to grey",
+                 (long long)out->units);
+        return;
+    }
     double least = INFINITY, nearest[2] = {NAN, NAN};
     for (int64_t u = 0; u < s->node->units; u++) {
         if (!(distance(s->position + 2 * u) < least)) continue; /* NaN: no receptive field */
         least = distance(s->position + 2 * u);
         memcpy(nearest, s->position + 2 * u, sizeof nearest);
     }
-    return vt_error(VT_ENOTFOUND,
-                    "%s: %s: none of its %lld units has its receptive field within %g degrees of "
-                    "(%g, %g); of the %lld that answer the nearest has it at (%.3f, %.3f)",
-                    label, node, (long long)s->node->units, VT_FIELD_REACH, VT_FIELD_CENTRE,
-                    VT_FIELD_CENTRE, (long long)s->out->answering, nearest[0], nearest[1]);
+    snprintf(out->reason, sizeof out->reason,
+             "none of its %lld units has its receptive field within %g degrees of (%g, %g); of the "
+             "%lld that answer the nearest has it at (%.3f, %.3f)",
+             (long long)out->units, VT_FIELD_REACH, VT_FIELD_CENTRE, VT_FIELD_CENTRE,
+             (long long)out->answering, nearest[0], nearest[1]);
 }
 
 static int64_t total_of(const recorder *r, int64_t passes)
@@ -198,7 +190,7 @@ static vt_status find_units(recorder *r)
     }
     vt_field_maps_free(&maps);
     for (int i = 0; i < r->show.count && status == VT_OK; i++)
-        if (r->sites[i].out->kept == 0) status = excuse(&r->sites[i], nobody(r, &r->sites[i]));
+        if (r->sites[i].out->kept == 0) nobody(&r->sites[i]);
     return status;
 }
 
@@ -314,10 +306,9 @@ static double largest_mean(const double *responses, int64_t stimuli)
     return largest;
 }
 
-/* `largest` and `blank` (kept) are used up. */
-static vt_status find_rates(const recorder *r, const site *s, double *largest, double *blank)
+/* Slope and offset, or why there are none. `largest` and `blank` (kept) are used up. */
+static void find_rates(vt_recording *out, double *largest, double *blank)
 {
-    vt_recording *out = s->out;
     double any = -INFINITY;
     for (int64_t k = 0; k < out->kept; k++)
         any = fmax(any, largest[k] - blank[k]);
@@ -326,16 +317,16 @@ static vt_status find_rates(const recorder *r, const site *s, double *largest, d
         largest[out->responsive] = largest[k];
         blank[out->responsive++] = blank[k];
     }
-    if (!(any > 0) || out->responsive == 0)
-        return vt_error(VT_ENOTFOUND,
-                        "%s: %s: none of the %lld units with a receptive field at (%g, %g) answers "
-                        "to gratings of the orientation set more than to grey",
-                        r->show.subject.label, name_of(r, s), (long long)out->kept, VT_FIELD_CENTRE,
-                        VT_FIELD_CENTRE);
+    if (!(any > 0) || out->responsive == 0) {
+        snprintf(out->reason, sizeof out->reason,
+                 "none of the %lld units with a receptive field at (%g, %g) answers to gratings of "
+                 "the orientation set more than to grey",
+                 (long long)out->kept, VT_FIELD_CENTRE, VT_FIELD_CENTRE);
+        return;
+    }
     double grey = median(blank, out->responsive);
     out->slope = (LARGEST - SPONTANEOUS) / (median(largest, out->responsive) - grey);
     out->offset = SPONTANEOUS - out->slope * grey;
-    return VT_OK;
 }
 
 static void to_rates(const vt_recording *out, double *values, int64_t count)
@@ -357,9 +348,9 @@ static vt_status make_rates(const recorder *r, site *s)
         scratch[k] = largest_mean((double *)shown->data + k * shown->size[1], shown->size[1]);
         scratch[kept + k] = blank[s->kept[k]];
     }
-    vt_status status = find_rates(r, s, scratch, scratch + kept);
+    find_rates(out, scratch, scratch + kept);
     free(scratch);
-    if (status != VT_OK) return status;
+    if (*out->reason) return VT_OK;
     VT_TRY(add(s, "baseline", VT_F64, 2, (int64_t[]){kept, 1}, &baseline));
     VT_TRY(add(s, "affine", VT_F64, 1, (int64_t[]){2}, &affine));
     for (int64_t k = 0; k < kept; k++)
@@ -399,7 +390,7 @@ static vt_status show_kept(recorder *r)
     VT_TRY(record_set(r, VT_GRATINGS_SIZE));
     if (r->options->textures) VT_TRY(record_textures(r, r->options->textures));
     for (int i = 0; i < r->show.count; i++)
-        if (!*r->sites[i].out->reason) VT_TRY(excuse(&r->sites[i], make_rates(r, &r->sites[i])));
+        if (!*r->sites[i].out->reason) VT_TRY(make_rates(r, &r->sites[i]));
     return VT_OK;
 }
 
@@ -456,7 +447,7 @@ vt_status vt_record(vt_recording *out, vt_model *model, const char *const *nodes
     vt_node *found = vt_alloc(count > 0 ? (size_t)count : 1, sizeof *found);
     vt_status status = found ? VT_OK : VT_ENOMEM;
     for (int i = 0; i < count && status == VT_OK; i++)
-        status = vt_runner_find(&found[i], model, nodes[i]);
+        status = vt_model_find(&found[i], model, nodes[i]);
     if (status == VT_OK) status = vt_record_graph(out, &subject, found, count, options);
     free(found);
     return status;
@@ -471,7 +462,7 @@ int vt_recording_group(vt_model *model, const char *const *nodes, int count,
         vt_node node;
         int64_t size[VT_MAX_DIMS];
         double units = 1;
-        if (vt_runner_find(&node, model, nodes[fitting]) != VT_OK) break;
+        if (vt_model_find(&node, model, nodes[fitting]) != VT_OK) break;
         for (int d = vt_graph_node_size(vt_model_graph(model), node, size) - 1; d >= 0; d--)
             units *= (double)size[d];
         bytes += units * VT_FIELD_POSITIONS * sizeof(float);

@@ -7,7 +7,6 @@
 #include "ventral/components.h"
 
 #include "base/arena.h"
-#include "neural/runner.h"
 #include "ventral/rng.h"
 
 #include <math.h>
@@ -95,7 +94,7 @@ static void summarise(const prober *p, int64_t index)
 static vt_status prepare(prober *p, const char *node)
 {
     int64_t size[VT_MAX_DIMS];
-    VT_TRY(vt_runner_find(&p->node, p->model, node));
+    VT_TRY(vt_model_find(&p->node, p->model, node));
     if (vt_graph_node_size(vt_model_graph(p->model), p->node, size) != 3)
         return vt_error(VT_ESHAPE, "%s: node '%s' is no map with places", vt_model_label(p->model),
                         node);
