@@ -317,8 +317,7 @@ int cmd_physiology(int argc, const char **argv)
          "Instead of models, responses to gratings and textures recorded elsewhere", "FILE.npz"},
         {"reference", 'R', POPT_ARG_ARGV, &request.references, 0,
          "Distributions of V1 neurons (.mat, .nc, .npz or .csv) beside those built in; may be "
-         "given "
-         "several times",
+         "given several times",
          "FILE"},
         {"output", 'o', POPT_ARG_STRING, &request.output, 0,
          "Folder of the page, its figures, tables as CSV, and each layer's tuning", "DIR"},

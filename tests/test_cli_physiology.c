@@ -1,23 +1,8 @@
 /* ventral physiology: tables, JSON, CSV and page from recorded responses; references from files. */
 #include "cli.h"
+#include "group_folder.h"
 
 #include "ventral/similarity.h"
-
-static char folder[4096];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    new_folder(folder);
-    return 0;
-}
-
-static int drop_folder(void **state)
-{
-    (void)state;
-    remove_folder(folder);
-    return 0;
-}
 
 enum { NEURONS = 12, GRATINGS = 2 * 4 * 6 * 4 };
 

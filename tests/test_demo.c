@@ -1,5 +1,5 @@
 /* `ventral demo` as a user runs it, on few images. */
-#include "test.h"
+#include "group_folder.h"
 
 #include <fcntl.h>
 #include <jansson.h>
@@ -11,22 +11,6 @@
 #include "ventral/image.h"
 #include "ventral/io.h"
 #include "ventral/model.h"
-
-static char folder[4096];
-
-static int set_up(void **state)
-{
-    (void)state;
-    new_folder(folder);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    remove_folder(folder);
-    return 0;
-}
 
 static const char *in_folder(const char *name)
 {
@@ -224,5 +208,5 @@ int main(void)
         cmocka_unit_test(test_misuse),    cmocka_unit_test(test_without_gnuplot),
         cmocka_unit_test(test_interrupt),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

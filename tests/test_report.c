@@ -1,5 +1,5 @@
 /* Figures, pictures and pages. */
-#include "test.h"
+#include "group_folder.h"
 
 #include <locale.h>
 #include <sys/stat.h>
@@ -8,22 +8,6 @@
 #include "report/text.h"
 #include "ventral/io.h"
 #include "ventral/report.h"
-
-static char folder[4096];
-
-static int set_up(void **state)
-{
-    (void)state;
-    new_folder(folder);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    remove_folder(folder);
-    return 0;
-}
 
 /* FOLDER/NAME; static, one of four. */
 static const char *in_folder(const char *name)
@@ -491,5 +475,5 @@ int main(void)
         cmocka_unit_test(test_failing_gnuplot),
         cmocka_unit_test(test_figure_without_memory),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

@@ -1,5 +1,6 @@
 /* Similarity of distributions: against the published measure and its published ceilings; reference
  * distributions from every kind of file. */
+#include "group_folder.h"
 #include "netcdf.h"
 #include "test.h"
 
@@ -242,22 +243,6 @@ static void test_errors(void **state)
 }
 
 /* ---- files ---- */
-
-static char folder[4096];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    new_folder(folder);
-    return 0;
-}
-
-static int drop_folder(void **state)
-{
-    (void)state;
-    remove_folder(folder);
-    return 0;
-}
 
 static const char *in_folder(const char *name)
 {

@@ -1,4 +1,5 @@
 /* Sets of textures: read by name and by table, shown as published, written from photographs. */
+#include "group_folder.h"
 #include "image_tree.h"
 
 #include "base/arena.h"
@@ -6,22 +7,6 @@
 #include "ventral/texture.h"
 
 enum { SIDE = 16, PIXELS = SIDE * SIDE, FAMILIES = 2, SAMPLES = 3 };
-
-static char folder[4096];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    new_folder(folder);
-    return 0;
-}
-
-static int drop_folder(void **state)
-{
-    (void)state;
-    remove_folder(folder);
-    return 0;
-}
 
 static void fill(uint8_t *grey, int number)
 {

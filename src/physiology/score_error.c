@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/arena.h"
 #include "ventral/progress.h"
@@ -26,17 +27,13 @@ static vt_status find_bins(resampler *r, const vt_tuning *tuning, int property)
 {
     const vt_property *p = vt_property_at(property);
     int8_t *bin = r->bin + property * r->neurons;
-    double *values;
+    double *values, edges[VT_MAX_BINS + 1];
     int64_t count;
     VT_TRY(vt_tuning_values(&values, &count, tuning, property));
-    for (int64_t i = 0; i < r->neurons; i++)
-        bin[i] = NO_BIN;
-    for (int64_t i = 0; i < count; i++) {
-        int64_t counts[VT_MAX_BINS];
-        vt_property_histogram(counts, p, &values[i], 1);
-        for (int b = 0; b < p->bins; b++)
-            if (counts[b]) bin[tuning->study[p->study].neuron[i]] = (int8_t)b;
-    }
+    vt_property_edges(p, edges);
+    memset(bin, NO_BIN, (size_t)r->neurons);
+    for (int64_t i = 0; i < count; i++)
+        bin[tuning->study[p->study].neuron[i]] = (int8_t)vt_bin_of(values[i], edges, p->bins);
     free(values);
     return VT_OK;
 }

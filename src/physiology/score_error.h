@@ -1,9 +1,11 @@
-/* Means of scores, and how sure they are. */
+/* Bins of values, means of scores, and how sure these are. */
 #ifndef VT_PHYSIOLOGY_SCORE_ERROR_H
 #define VT_PHYSIOLOGY_SCORE_ERROR_H
 
 #include "ventral/similarity.h"
 
+/* The bin of a value, those beyond the ends in the end bins; -1 for NaN. */
+int vt_bin_of(double value, const double *edges, int bins);
 /* Shares (bins) of the counts; NaN when all are 0. */
 void vt_shares(double *out, const int64_t *counts, int bins);
 

@@ -29,6 +29,15 @@ double vt_ks_similarity(const double *p, const double *q, int bins)
     return bins < 2 ? NAN : 1 - distance / fmax(farthest_first, farthest_last);
 }
 
+int vt_bin_of(double value, const double *edges, int bins)
+{
+    int bin = 0;
+    if (isnan(value)) return -1;
+    while (bin < bins - 1 && value >= edges[bin + 1])
+        bin++;
+    return bin;
+}
+
 void vt_property_histogram(int64_t *counts, const vt_property *property, const double *values,
                            int64_t count)
 {
@@ -36,11 +45,8 @@ void vt_property_histogram(int64_t *counts, const vt_property *property, const d
     vt_property_edges(property, edges);
     memset(counts, 0, (size_t)property->bins * sizeof *counts);
     for (int64_t i = 0; i < count; i++) {
-        if (isnan(values[i])) continue;
-        int bin = 0;
-        while (bin < property->bins - 1 && values[i] >= edges[bin + 1])
-            bin++;
-        counts[bin]++;
+        int bin = vt_bin_of(values[i], edges, property->bins);
+        if (bin >= 0) counts[bin]++;
     }
 }
 

@@ -18,6 +18,7 @@ enum { SAMPLES = 15, SIDE = 320, MAX_SAMPLES = 10000, MAX_FAMILIES = 10000, NAME
 
 typedef struct family {
     double *grey; /* (side, side) */
+    vt_tensor_map *statistics;
     uint64_t checksum;
     char *photograph;
 } family;
@@ -64,26 +65,26 @@ static char *field_of(const char *name)
     return field;
 }
 
-/* Reads one, and measures it, which refuses what has no texture before hours are spent. */
+/* Reads one and measures it, which refuses what has no texture before hours are spent: it has no
+ * distance even from itself. */
 static vt_status read_family(writer *w, int number, vt_image_source *source)
 {
     family *f = &w->family[number];
     size_t pixels = (size_t)w->side * (size_t)w->side;
     vt_image image;
-    vt_texture_synthesis once = w->synthesis;
-    once.iterations = 1;
+    double itself;
     f->photograph = field_of(vt_image_source_name(source, number));
     f->grey = vt_alloc(pixels, sizeof *f->grey);
-    double *scratch = vt_alloc(pixels, sizeof *scratch);
-    vt_status status = f->photograph && f->grey && scratch ? VT_OK : VT_ENOMEM;
+    vt_status status = f->photograph && f->grey ? VT_OK : VT_ENOMEM;
     if (status == VT_OK) status = vt_image_source_read(source, number, &image);
     if (status == VT_OK) {
         status = make_grey(f->grey, &image, w->side);
         vt_image_free(&image);
     }
     if (status == VT_OK)
-        status = vt_texture_synthesize(scratch, NULL, f->grey, w->side, w->side, &once);
-    free(scratch);
+        status = vt_texture_statistics(&f->statistics, f->grey, w->side, w->side,
+                                       &w->synthesis.statistics);
+    if (status == VT_OK) status = vt_texture_distance(&itself, f->statistics, f->statistics);
     if (status != VT_OK)
         return vt_error_context(status, "%s", f->photograph ? f->photograph : "a photograph");
     const vt_texture_synthesis *o = &w->synthesis;
@@ -159,13 +160,10 @@ static vt_status make_files(writer *w, int number, int sample, double *texture, 
     name_of(name, w, VT_TEXTURE_IS_NOISE, number, sample);
     snprintf(path, sizeof path, "%s/%s", w->folder, name);
     if (access(path, F_OK) != 0) VT_TRY(write_image(path, noise, w->side));
-    vt_tensor_map *target = NULL, *reached = NULL;
-    const vt_texture_options *o = &options.statistics;
-    vt_status status = vt_texture_statistics(&target, f->grey, w->side, w->side, o);
-    if (status == VT_OK) status = vt_texture_statistics(&reached, texture, w->side, w->side, o);
-    if (status == VT_OK)
-        status = vt_texture_distance(&w->distance[number * w->samples + sample], target, reached);
-    vt_tensor_map_free(target);
+    vt_tensor_map *reached;
+    VT_TRY(vt_texture_statistics(&reached, texture, w->side, w->side, &options.statistics));
+    vt_status status =
+        vt_texture_distance(&w->distance[number * w->samples + sample], f->statistics, reached);
     vt_tensor_map_free(reached);
     return status;
 }
@@ -243,6 +241,7 @@ static void writer_free(writer *w)
     for (int i = 0; i < w->families && w->family; i++) {
         free(w->family[i].grey);
         free(w->family[i].photograph);
+        vt_tensor_map_free(w->family[i].statistics);
     }
     free(w->family);
     free(w->distance);
